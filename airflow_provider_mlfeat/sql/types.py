@@ -26,6 +26,7 @@ class Kind(StrEnum):
     ARRAY = "array"
     LIST = "list"
     MAP = "map"
+    FEATURE = "feature"
 
 
 INTEGER_KINDS = (Kind.SMALLINT, Kind.INT, Kind.BIGINT)
