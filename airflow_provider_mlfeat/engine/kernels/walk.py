@@ -81,6 +81,7 @@ class Field(IntEnum):
     RANKING = 12
     SHARED = 13  # whether the feature before gathers the same values
     TEXT = 14  # number among the features that give keys; negative for others
+    RESULT = 15  # where the result goes
 
 
 FIELDS = len(Field)
@@ -100,6 +101,7 @@ _MEASURE = int(Field.MEASURE)
 _RANKING = int(Field.RANKING)
 _SHARED = int(Field.SHARED)
 _TEXT = int(Field.TEXT)
+_RESULT = int(Field.RESULT)
 
 _COUNT = int(Operation.COUNT)
 _SUM = int(Operation.SUM)
@@ -206,7 +208,7 @@ def _count_newest(values, mask, valid, now, now_kept, now_valid, low, high, incl
 
 @kernel()
 def _walk_row(  # type: ignore[no-untyped-def]
-    features, numbers, lows, highs, includes, row, target, current, past, past_reals, past_kept, now, now_reals,
+    features, numbers, lows, highs, includes, row, target, current, text_row, past, past_reals, past_kept, now, now_reals,
     now_kept, labels, out_bits, out_reals, out_valid, texts, text_keys, text_bits, text_reals, text_place, slots,
     keys, counts, buffer, buffer_reals, key_buffer, groups,
 ):  # fmt: skip
@@ -215,6 +217,7 @@ def _walk_row(  # type: ignore[no-untyped-def]
     for feature_number in range(len(features)):
         feature = features[feature_number]
         operation = feature[_OPERATION]
+        result_number = feature[_RESULT]
         frame = feature[_FRAME]
         low, high, include = lows[frame, row], highs[frame, row], includes[frame]
         column, mask_number, family = feature[_COLUMN], feature[_MASK], feature[_FAMILY]
@@ -231,26 +234,26 @@ def _walk_row(  # type: ignore[no-untyped-def]
                 parameter, smoothing = past[source, high - 1], past_reals[source, high - 1]
 
         if operation == _COUNT and everything:
-            out_bits[feature_number, target] = high - low + include
-            out_valid[feature_number, target] = 1
+            out_bits[result_number, target] = high - low + include
+            out_valid[result_number, target] = 1
             continue
         if operation == _COUNT_NEWEST:
             valid_number = feature[_VALID]
-            out_bits[feature_number, target] = _count_newest(
+            out_bits[result_number, target] = _count_newest(
                 past[column], mask, past_kept[valid_number], now[column, current], kept_now,
                 now_kept[valid_number, current], low, high, include,
             )  # fmt: skip
-            out_valid[feature_number, target] = 1
+            out_valid[result_number, target] = 1
             continue
         if _AT <= operation <= _NTH:
             place = _place_of(operation, mask, everything, kept_now, low, high, include, parameter)
             valid_number = feature[_VALID]
             if place >= 0:
-                out_bits[feature_number, target] = past[column, place]
-                out_valid[feature_number, target] = past_kept[valid_number, place]
+                out_bits[result_number, target] = past[column, place]
+                out_valid[result_number, target] = past_kept[valid_number, place]
             elif place == -1:
-                out_bits[feature_number, target] = now[column, current]
-                out_valid[feature_number, target] = now_kept[valid_number, current]
+                out_bits[result_number, target] = now[column, current]
+                out_valid[result_number, target] = now_kept[valid_number, current]
             continue
 
         if not feature[_SHARED]:
@@ -297,31 +300,33 @@ def _walk_row(  # type: ignore[no-untyped-def]
                     key_buffer, feature[_KEY_FAMILY], flags, slots, keys, groups, text_keys, text_bits, text_reals,
                     text_place,
                 )  # fmt: skip
-            texts[text, target, 0] = text_place
+                # The categories were counted in the space of the distinct values.
+                found = -1
+            texts[text, text_row, 0] = text_place
             text_place += written
-            texts[text, target, 1] = text_place
-            out_valid[feature_number, target] = 1
+            texts[text, text_row, 1] = text_place
+            out_valid[result_number, target] = 1
             continue
 
         if operation == _COUNT:
-            out_bits[feature_number, target] = count
-            out_valid[feature_number, target] = 1
+            out_bits[result_number, target] = count
+            out_valid[result_number, target] = 1
             continue
         if operation == _DISTINCT_COUNT:
-            out_bits[feature_number, target] = found
-            out_valid[feature_number, target] = 1
+            out_bits[result_number, target] = found
+            out_valid[result_number, target] = 1
             continue
         if count == 0:
             # The ratio of nothing is 0 by definition; the others have no value.
             if operation == _TOP1_RATIO:
-                out_reals[feature_number, target] = 0.0
-                out_valid[feature_number, target] = 1
+                out_reals[result_number, target] = 0.0
+                out_valid[result_number, target] = 1
             continue
         valid = True
         if operation == _SUM and family == _INTEGER:
-            out_bits[feature_number, target] = sum_of_integers(buffer, count)
+            out_bits[result_number, target] = sum_of_integers(buffer, count)
         elif operation == _MINIMUM or operation == _MAXIMUM:
-            out_bits[feature_number, target] = extreme(buffer, count, family, labels, operation == _MAXIMUM)
+            out_bits[result_number, target] = extreme(buffer, count, family, labels, operation == _MAXIMUM)
         else:
             result = 0.0
             if operation == _SUM:
@@ -349,25 +354,9 @@ def _walk_row(  # type: ignore[no-untyped-def]
                 result = entropy(counts, found, count)
             if operation == _DEVIATION or operation == _DEVIATION_SAMPLE:
                 result = np.sqrt(result)
-            out_reals[feature_number, target] = result
-        out_valid[feature_number, target] = valid
+            out_reals[result_number, target] = result
+        out_valid[result_number, target] = valid
     return text_place
-
-
-@kernel()
-def _text_space(features, lows, highs, includes, row):  # type: ignore[no-untyped-def]
-    """How many text entries the features of a row may write at most."""
-    space = 0
-    for number_of in range(len(features)):
-        feature = features[number_of]
-        if feature[_TEXT] >= 0:
-            frame = feature[_FRAME]
-            rows = highs[frame, row] - lows[frame, row] + includes[frame]
-            space += 1024 if feature[_OPERATION] == _TOP_FREQUENCY and feature[_PARAMETER_COLUMN] >= 0 else rows
-            if feature[_OPERATION] == _TOP_FREQUENCY and feature[_PARAMETER_COLUMN] < 0:
-                wanted = feature[_PARAMETER] if 0 <= feature[_PARAMETER] <= 1024 else 1024
-                space += wanted - rows
-    return space
 
 
 @kernel()
@@ -388,7 +377,7 @@ _MASK_MATRIX = "uint8[:, ::1]"
 
 
 @kernel(
-    f"int64({_INT_MATRIX}, float64[::1], {_INT_MATRIX}, {_INT_MATRIX}, {_INTS}, int64, int64, {_INTS}, {_INTS}, "
+    f"void({_INT_MATRIX}, float64[::1], {_INT_MATRIX}, {_INT_MATRIX}, {_INTS}, int64, int64, {_INTS}, {_INTS}, "
     f"{_INT_MATRIX}, {_REAL_MATRIX}, {_MASK_MATRIX}, {_INT_MATRIX}, {_REAL_MATRIX}, {_MASK_MATRIX}, {_INTS}, "
     f"{_INT_MATRIX}, {_REAL_MATRIX}, {_MASK_MATRIX}, int64[:, :, ::1], {_INTS}, {_INTS}, float64[::1])"
 )
@@ -396,7 +385,7 @@ def walk(  # type: ignore[no-untyped-def]
     features, numbers, lows, highs, includes, begin, end, targets, currents, past, past_reals, past_kept, now,
     now_reals, now_kept, labels, out_bits, out_reals, out_valid, texts, text_keys, text_bits, text_reals,
 ):  # fmt: skip
-    """Compute features for rows [begin, end) → the row to go on with, `end` unless the text arrays are full.
+    """Compute features for rows [begin, end).
 
     :param features: one row per feature, see `Field`.
     :param numbers: per feature its floating parameter.
@@ -405,8 +394,9 @@ def walk(  # type: ignore[no-untyped-def]
     :param past, past_kept: history [column, place], and masks of it; `past_reals` is the same memory as doubles.
     :param now, now_kept: current rows [column, row], and masks.
     :param labels: order of the codes of strings, for `Family.CODE`.
-    :param out_bits, out_valid: results [feature, target]; `out_reals` is the same memory as doubles.
-    :param texts: start and stop in the text arrays [text feature, target]; `text_reals` is `text_bits` as doubles.
+    :param out_bits, out_valid: results [result, target]; `out_reals` is the same memory as doubles.
+    :param texts: start and stop in the text arrays [text feature, row - begin]; the caller makes these long enough for
+        every category or value of every frame; `text_reals` is `text_bits` as doubles.
     """
     longest = _longest(features, lows, highs, begin, end) + 1
     bits = 5
@@ -422,14 +412,11 @@ def walk(  # type: ignore[no-untyped-def]
     groups = np.empty(max(longest, 1024), np.int64)
     text_place = np.int64(0)
     for row in range(begin, end):
-        if len(texts) and text_place + _text_space(features, lows, highs, includes, row) > len(text_keys):
-            return row
         text_place = _walk_row(
-            features, numbers, lows, highs, includes, row, targets[row], currents[row], past, past_reals, past_kept,
-            now, now_reals, now_kept, labels, out_bits, out_reals, out_valid, texts, text_keys, text_bits,
+            features, numbers, lows, highs, includes, row, targets[row], currents[row], row - begin, past, past_reals,
+            past_kept, now, now_reals, now_kept, labels, out_bits, out_reals, out_valid, texts, text_keys, text_bits,
             text_reals, text_place, slots, keys, counts, buffer, buffer_reals, key_buffer, groups,
         )  # fmt: skip
-    return end
 
 
 @kernel(
