@@ -25,6 +25,7 @@ class FeatureGenerator(Generator):
         exp.IntDiv: lambda self, node: self.binary(node, "DIV"),
         exp.Mod: lambda self, node: self.binary(node, "%"),
         exp.RegexpLike: lambda self, node: self.binary(node, "RLIKE"),
+        exp.Boolean: lambda self, node: "true" if node.this else "false",
         exp.Placeholder: lambda self, node: "?",
         exp.Tuple: lambda self, node: f"({self.expressions(node, flat=True)})",
         exp.Array: lambda self, node: f"[{self.expressions(node, flat=True)}]",
