@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.column import Column, concatenate
 from airflow_provider_mlfeat.engine.encoding import Bits, Encoding, encode
-from airflow_provider_mlfeat.engine.expressions import Context, evaluate
+from airflow_provider_mlfeat.engine.expressions import EvaluationContext
 from airflow_provider_mlfeat.engine.frames import Bounds, Timeline
 from airflow_provider_mlfeat.engine.kernels.aggregates import AGGREGATES, AggregateKernel, SplitKernel
 from airflow_provider_mlfeat.engine.kernels.ordering import factorize
@@ -35,7 +35,7 @@ from airflow_provider_mlfeat.engine.program import (
     newest_comparison,
     share,
 )
-from airflow_provider_mlfeat.engine.rows import Rows
+from airflow_provider_mlfeat.engine.rows import Rows, evaluate
 from airflow_provider_mlfeat.engine.texts import text_column, valid_mask
 from airflow_provider_mlfeat.sql.functions.registry import CATALOGUE, load_implementation
 from airflow_provider_mlfeat.sql.plan import Call, ColumnReference, Expression, FrameCall
@@ -58,7 +58,7 @@ class Settings:
     :param slide: whether long frames may be evaluated incrementally.
     """
 
-    context: Context
+    context: EvaluationContext
     threads: int = 1
     slide: bool = True
 
@@ -70,10 +70,14 @@ class FramedRows:
     :param timeline: their order.
     :param bounds: the frames, per row of the timeline.
     :param settings: how to evaluate.
+    :param samples: per row of the timeline the row that a setting is read from: the current one unless given.
     """
 
-    def __init__(self, parts: Sequence[Rows], timeline: Timeline, bounds: Bounds, settings: Settings) -> None:
+    def __init__(
+        self, parts: Sequence[Rows], timeline: Timeline, bounds: Bounds, settings: Settings, samples: Bits | None = None
+    ) -> None:
         self.parts, self.timeline, self.bounds, self.settings = parts, timeline, bounds, settings
+        self.samples = timeline.main if samples is None else samples
         self._columns: dict[Expression, Column] = {}
         self._encoded: dict[Expression, tuple[Bits, Encoding]] = {}
 
@@ -92,7 +96,7 @@ class FramedRows:
         if expression not in self._columns:
             context = self.settings.context
             self._columns[expression] = concatenate(
-                [evaluate(expression, part.columns, part.length, context) for part in self.parts]
+                [evaluate(expression, part, context) for part in self.parts]
             )
         return self._columns[expression]
 
@@ -293,14 +297,14 @@ class FramedRows:
 
     def _part(self, frame: int, start: int, stop: int) -> _FlatFrames:
         low, high = self.bounds.low[frame, start:stop], self.bounds.high[frame, start:stop]
-        return _FlatFrames(self, low, high, bool(self.bounds.include[frame]), self.timeline.main[start:stop])
+        return _FlatFrames(self, low, high, bool(self.bounds.include[frame]), slice(start, stop))
 
 
 class _FlatFrames:
     """The frames of some rows written out: all rows of the first frame, oldest first, then those of the next one."""
 
-    def __init__(self, source: FramedRows, low: Bits, high: Bits, include: bool, main: Bits) -> None:
-        self.source, self.main = source, main
+    def __init__(self, source: FramedRows, low: Bits, high: Bits, include: bool, part: slice) -> None:
+        self.source, self.samples = source, source.samples[part]
         self.lengths = high - low + include
         ends = np.cumsum(self.lengths)
         self.bounds = np.stack([ends - self.lengths, ends], axis=1)
@@ -308,7 +312,7 @@ class _FlatFrames:
         if include:
             last = np.zeros(len(self.rows), np.bool_)
             last[ends - 1] = True
-            self.rows[last] = main
+            self.rows[last] = self.samples
             places = flatten(np.ascontiguousarray(np.stack([low, high], axis=1)))
             self.rows[~last] = source.timeline.history[places]
         else:
@@ -334,25 +338,19 @@ class _FlatFrames:
 
     def _flat(self, expression: Expression) -> Column:
         """An expression for every row of every frame."""
-        source, context = self.source, self.source.settings.context
         if not holds_frame_call(expression):
-            return source.column(expression).take(self.rows)
+            return self.source.column(expression).take(self.rows)
         rewritten, inner = self._per_frame(expression)
-        owner = np.repeat(np.arange(len(self.main)), self.lengths)
-        columns = [column.take(owner) for column in inner]
-        return evaluate(*self._with_inputs(rewritten, self.rows, columns), len(self.rows), context)
+        owner = np.repeat(np.arange(len(self.samples)), self.lengths)
+        return self._with_inputs(rewritten, self.rows, [column.take(owner) for column in inner])
 
     def _by_row(self, expression: Expression) -> Column:
         """An expression for every frame, its columns being those of the current row."""
         rewritten, inner = self._per_frame(expression)
-        return evaluate(
-            *self._with_inputs(rewritten, self.main, inner), len(self.main), self.source.settings.context
-        )
+        return self._with_inputs(rewritten, self.samples, inner)
 
-    def _with_inputs(
-        self, expression: Expression, rows: Bits, lifted: Sequence[Column]
-    ) -> tuple[Expression, list[Column]]:
-        """The expression and its columns: lifted results come first, then the columns of the source that it reads."""
+    def _with_inputs(self, expression: Expression, rows: Bits, lifted: Sequence[Column]) -> Column:
+        """The expression for some rows: lifted results come first, then the columns of the source that it reads."""
         columns = list(lifted)
         places: dict[int, int] = {}
 
@@ -365,7 +363,8 @@ class _FlatFrames:
                 columns.append(self.source.column(reference).take(rows))
             return places[reference.index]
 
-        return _renumbered(expression, place), columns
+        renumbered = _renumbered(expression, place)
+        return evaluate(renumbered, Rows(len(rows), columns), self.source.settings.context)
 
     def _over_elements(self, call: FrameCall) -> Column:
         """An aggregate of a list: the list's elements are the rows, the first one being the newest."""
@@ -462,27 +461,28 @@ def _mask_rows(source: FramedRows, program: FeatureProgram, mask: Mask) -> NDArr
 
 def _aggregate_segments(call: FrameCall, columns: Sequence[Column], bounds: Bits, settings: Settings) -> Column:
     """An aggregate over segments of rows, the last row of a segment being the newest."""
-    count, total = len(bounds), len(columns[0]) if columns else int((bounds[:, 1] - bounds[:, 0]).sum())
+    total = len(columns[0]) if columns else int((bounds[:, 1] - bounds[:, 0]).sum())
     numbered = tuple(ColumnReference(number, column.type) for number, column in enumerate(columns))
     # A constant stays one: settings are read from it.
     arguments = tuple(
         argument if not _reads_rows(argument) else reference
         for argument, reference in zip(call.arguments, numbered, strict=True)
     )
-    return segment_rows(Rows(total, tuple(columns)), bounds, settings).evaluate(
-        [FramedCall(0, replace(call, arguments=arguments))]
-    )[0] if count else Column.constant(None, call.type, 0)
+    rows = segment_rows(Rows(total, columns), bounds, settings)
+    return rows.evaluate([FramedCall(0, replace(call, arguments=arguments))])[0]
 
 
-def segment_rows(rows: Rows, bounds: Bits, settings: Settings) -> FramedRows:
-    """Rows that lie in segments, each of which is the only frame of one result row."""
+def segment_rows(rows: Rows, bounds: Bits, settings: Settings, history: Bits | None = None) -> FramedRows:
+    """Rows that lie in segments of a history, each of which is the only frame of one result row."""
     count = len(bounds)
-    numbers = np.arange(count)
+    if history is None:
+        history = np.arange(rows.length)
     nothing = np.zeros(count, np.int64)
-    # The results' rows hold nothing: a segment is all history.
-    timeline = Timeline(np.arange(rows.length), np.zeros(rows.length, np.int64), numbers, nothing, nothing, nothing, True)
+    # A segment is all history: the rows of the results themselves hold nothing.
+    timeline = Timeline(history, np.zeros_like(history), np.arange(count), nothing, nothing, nothing, True)
     low, high = np.ascontiguousarray(bounds[:, :1].T), np.ascontiguousarray(bounds[:, 1:].T)
-    return FramedRows((rows,), timeline, Bounds(low, high, np.zeros(1, np.int64)), settings)
+    newest = np.where(high[0] > low[0], np.append(history, -1)[high[0] - 1], -1)
+    return FramedRows((rows,), timeline, Bounds(low, high, np.zeros(1, np.int64)), settings, newest)
 
 
 def implementation_of(function: str) -> Implementation:

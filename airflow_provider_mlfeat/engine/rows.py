@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.column import Column, concatenate
+from airflow_provider_mlfeat.engine.expressions import EvaluationContext, compile_expression
+from airflow_provider_mlfeat.sql.plan import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +19,11 @@ class Rows:
     """Columns of one length, in the order of a relation's schema.
 
     :param length: the number of rows.
-    :param columns: the columns.
+    :param columns: the columns; those of a stored table are read when they are asked for.
     """
 
     length: int
-    columns: tuple[Column, ...]
+    columns: Sequence[Column]
 
     def take(self, indices: NDArray[np.integer[Any]]) -> Rows:
         """The rows at `indices`; -1 gives a row of NULLs."""
@@ -42,3 +44,8 @@ def stack(parts: Sequence[Rows]) -> Rows:
         return parts[0]
     columns = zip(*(part.columns for part in parts), strict=True)
     return Rows(sum(part.length for part in parts), tuple(concatenate(same) for same in columns))
+
+
+def evaluate(expression: Expression, rows: Rows, context: EvaluationContext) -> Column:
+    """An expression's values, one per row."""
+    return compile_expression(expression, context)(rows.columns, rows.length)

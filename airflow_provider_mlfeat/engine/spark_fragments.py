@@ -591,3 +591,21 @@ def _reach(streams: Sequence[plan.Stream]) -> Reach | None:
             elif span_rows is not None:
                 span_rows = max(span_rows, frame.maxsize)
     return Reach(span, span_rows if span is not None else 0, rows)
+
+
+def keep_whole(query: plan.Plan) -> list[Fragment]:
+    """The plan as one fragment that gets all rows of all tables: for data that is not worth spreading."""
+    cutter = _Cutter({})
+    places: dict[int, int] = {}
+
+    def gather(source: plan.Source) -> plan.Relation:
+        table = (source.database, source.table)
+        piece = cutter.table(table, source.schema)
+        places[len(places)] = len(cutter.fragments) - 1
+        return select(replace(piece.relation, table=str(len(places) - 1)), range(piece.width))
+
+    relation = _map_sources(query.root, gather)
+    if not places:
+        return [Fragment(relation, (), SINGLE_ROW, 0, 0)]
+    ports = tuple(Port(producer, Route.KEY) for producer in places.values())
+    return [*cutter.fragments, Fragment(relation, ports, None, 0, 1)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.column import Column, string_column
 from airflow_provider_mlfeat.engine.encoding import Bits, Encoding
-from airflow_provider_mlfeat.engine.expressions import Context, evaluate
+from airflow_provider_mlfeat.engine.expressions import EvaluationContext, compile_expression
 from airflow_provider_mlfeat.engine.kernels.histogram import PADDING
 from airflow_provider_mlfeat.engine.kernels.segments import distinct_segments, flatten
 from airflow_provider_mlfeat.sql.plan import Call, ColumnReference
@@ -26,17 +26,17 @@ def format_number(value: float) -> str:
     return f"{value:.6f}"
 
 
-def format_values(column: Column, context: Context) -> list[str]:
+def format_values(column: Column, context: EvaluationContext) -> list[str]:
     """The texts of values that are not NULL: integers and strings as they are, dates and times in the session's zone."""
     if column.type.is_floating:
         return [format_number(value) for value in column.values.tolist()]
     if column.type.kind in (Kind.DATE, Kind.TIMESTAMP):
         cast = Call("cast", (ColumnReference(0, column.type),), STRING)
-        column = evaluate(cast, (column,), len(column), context)
+        column = compile_expression(cast, context)((column,), len(column))
     return [str(value) for value in column.to_values()]
 
 
-def _entry_texts(bits: Bits, encoding: Encoding, context: Context) -> pa.StringArray:
+def _entry_texts(bits: Bits, encoding: Encoding, context: EvaluationContext) -> pa.StringArray:
     encoded = pa.array(bits).dictionary_encode()
     distinct = encoded.dictionary.to_numpy()
     is_padding = distinct == PADDING
@@ -47,7 +47,7 @@ def _entry_texts(bits: Bits, encoding: Encoding, context: Context) -> pa.StringA
 
 
 def text_column(
-    bounds: Bits, keys: Bits, key_encoding: Encoding, values: Bits | None, value_encoding: Encoding, context: Context
+    bounds: Bits, keys: Bits, key_encoding: Encoding, values: Bits | None, value_encoding: Encoding, context: EvaluationContext
 ) -> Column:
     """The text of every row.
 
@@ -69,7 +69,7 @@ def text_column(
 EntryFormat = Callable[[Any], str]
 
 
-def entry_formatter(data_type: DataType, context: Context) -> EntryFormat:
+def entry_formatter(data_type: DataType, context: EvaluationContext) -> EntryFormat:
     """How one Python value of a type stands in these texts, for callers that have single rows."""
     if data_type.is_floating:
         return format_number
