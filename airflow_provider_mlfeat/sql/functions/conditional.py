@@ -8,12 +8,9 @@ from airflow_provider_mlfeat.sql.functions.group import Group
 from airflow_provider_mlfeat.sql.functions.registry import Argument, Form, Resolver, Signature, SignatureError
 from airflow_provider_mlfeat.sql.functions.signatures import (
     ANY,
-    NUMBER,
     check_count,
     common_type,
-    first,
     place_of,
-    signature,
 )
 from airflow_provider_mlfeat.sql.types import BOOL, NUMERIC_KINDS, DataType, Kind
 
@@ -73,7 +70,7 @@ def _extreme(arguments: Sequence[Argument]) -> Signature:
     return Signature((common, common), common)
 
 
-CONDITIONAL = Group("Conditions and NULL", "conditional")
+CONDITIONAL = Group("Choices and NULL", "conditional")
 CONDITIONAL.scalar(
     "case",
     "CASE WHEN c THEN v … ELSE d END",
@@ -102,6 +99,5 @@ CONDITIONAL.scalar(
 )
 CONDITIONAL.scalar("nvl2", "nvl2(x, a, b)", _choice, "a where x is not NULL, else b.", form=Form.COLUMN, own_nulls=True)
 CONDITIONAL.scalar("identity", "identity(x)", _anything(None), "x itself.", form=Form.COLUMN, own_nulls=True)
-CONDITIONAL.scalar("inc", "inc(x)", signature(NUMBER, result=first), "x + 1 in the type of x.")
 CONDITIONAL.scalar("minimum", "minimum(a, b)", _extreme, "The smaller one.", form=Form.COLUMN)
 CONDITIONAL.scalar("maximum", "maximum(a, b)", _extreme, "The larger one.", form=Form.COLUMN)

@@ -114,6 +114,7 @@ MATH.scalar(
     implementation="power",
     aliases=("power",),
 )
+MATH.scalar("inc", "inc(x)", signature(NUMBER, result=first), "x + 1 in the type of x.")
 MATH.scalar(
     "pmod", "pmod(a, b)", _remainder, "The remainder, with b added once where it is negative; NULL when b is 0."
 )

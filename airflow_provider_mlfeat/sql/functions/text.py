@@ -16,14 +16,14 @@ TEXT_FUNCTIONS.scalar(
     "concat(a, …)",
     signature(AS_TEXT, repeated=AS_TEXT, result=STRING),
     "All arguments as text, joined.",
-    form=Form.VALUE,
+    form=Form.COLUMN,
 )
 TEXT_FUNCTIONS.scalar(
     "concat_ws",
     "concat_ws(d, a, …)",
     signature(AS_TEXT, AS_TEXT, repeated=AS_TEXT, result=STRING),
     "All further arguments as text, joined by d.",
-    form=Form.VALUE,
+    form=Form.COLUMN,
 )
 TEXT_FUNCTIONS.scalar(
     "substr",
