@@ -35,7 +35,7 @@ class ColumnDefinition:
     name: str
     type: DataType
     not_null: bool = False
-    default: None | bool | int | float | str = None
+    default: bool | int | float | str | None = None
     has_default: bool = False
 
 
@@ -158,7 +158,5 @@ class Catalog:
         place = f" in database '{self.resolve_database(database)}'" if database else ""
         elsewhere = [table for table in self.tables() if table.name.lower() == name.lower()]
         known = [table.name for table in self.tables(database)]
-        suggestion = (
-            f"Did you mean '{elsewhere[0].qualified_name}'?" if elsewhere else nearest_name(name, known)
-        )
+        suggestion = f"Did you mean '{elsewhere[0].qualified_name}'?" if elsewhere else nearest_name(name, known)
         raise SqlNameError(f"unknown table '{name}'{place}", suggestion=suggestion)

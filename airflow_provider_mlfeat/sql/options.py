@@ -97,7 +97,9 @@ DEPLOY_OPTIONS: Mapping[str, Option] = {
     "skip_index_check": _FLAG,
     "sync": _FLAG,
     "range_bias": Option("milliseconds, a time like '10d' or 'inf'", _bias),
-    "rows_bias": Option("a number of rows or 'inf'", lambda value: _bias(value) if str(value)[-1:] not in "smhd" else None),
+    "rows_bias": Option(
+        "a number of rows or 'inf'", lambda value: _bias(value) if str(value)[-1:] not in "smhd" else None
+    ),
     "replace": _FLAG,
 }
 TABLE_OPTIONS: Mapping[str, Option] = {

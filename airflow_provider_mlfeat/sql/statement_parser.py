@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from airflow_provider_mlfeat.sql import statements as s
 from airflow_provider_mlfeat.sql.constants import constant
@@ -65,7 +65,7 @@ class StatementParser(TableParser):
             "STOP": self._stop,
             "SET": self._set,
         }
-        word = self._curr.text.upper() if self._curr.token_type is TokenType.VAR else ""
+        word = self._curr.text.upper() if self.at(TokenType.VAR) else ""
         if word not in handlers:
             self.fail(
                 f"'{self.text_of(self._curr)}' begins no statement", nearest_name(word, ["SELECT", "WITH", *handlers])
@@ -110,7 +110,7 @@ class StatementParser(TableParser):
             return {}
         options: dict[str, Value] = {}
         self.need(TokenType.L_PAREN, "(")
-        while self._curr.token_type is not TokenType.R_PAREN:
+        while not self.at(TokenType.R_PAREN):
             first = self._curr
             name = self.name("the name of an option").name
             self.need(TokenType.EQ, "=")
@@ -127,15 +127,15 @@ class StatementParser(TableParser):
     def _option_value(self) -> Value:
         """A string, a word, a number or a time like ``10d``."""
         if self._curr.token_type in (TokenType.STRING, TokenType.VAR):
+            is_word, text = self.at(TokenType.VAR), self._curr.text
             self._advance()
-            text = self._prev.text
             truth = {"true": True, "false": False}.get(text.lower())
-            return truth if truth is not None and self._prev.token_type is TokenType.VAR else text
+            return truth if truth is not None and is_word else text
         first = self._curr
         if first.token_type is not TokenType.NUMBER or not first.text.isdigit():
             self.expected("a value")
         self._advance()
-        if self._is_connected() and self._curr.token_type is TokenType.VAR:
+        if self._is_connected() and self.at(TokenType.VAR):
             self._advance()
             return self.sql[first.start : self._prev.end + 1]
         return int(first.text)
@@ -196,7 +196,7 @@ class StatementParser(TableParser):
         self.need_word("INTO")
         table = self.stored_table()
         columns: tuple[str, ...] = ()
-        if self._curr.token_type is TokenType.L_PAREN:
+        if self.at(TokenType.L_PAREN):
             columns = tuple(column.name for column in self.parenthesised(lambda: self.name("a column")))
         self.need_word("VALUES")
         rows = [self._row(len(columns))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from airflow_provider_mlfeat.sql.dialect import FeatureSql
 from airflow_provider_mlfeat.sql.dialect.positions import Lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from airflow_provider_mlfeat.sql.catalog import ColumnDefinition, IndexDefinition, TableDefinition, TtlType
 from airflow_provider_mlfeat.sql.constants import literal_value
@@ -47,7 +47,7 @@ class TableParser(QueryParser):
                 indexes.append((self._index_definition(f"index{len(indexes)}"), start))
             else:
                 columns.append(self._column_definition(columns))
-            if not self._match(TokenType.COMMA) or self._curr.token_type is TokenType.R_PAREN:
+            if not self._match(TokenType.COMMA) or self.at(TokenType.R_PAREN):
                 break
         self.need(TokenType.R_PAREN, ")")
         if not columns:
@@ -56,7 +56,8 @@ class TableParser(QueryParser):
         for index, place in indexes:
             check_index(index, tuple(columns), place)
         definitions = tuple(index for index, _ in indexes)
-        return CreateTable(TableDefinition(name.database, name.name, tuple(columns), definitions, options), if_not_exists)
+        table = TableDefinition(name.database, name.name, tuple(columns), definitions, options)
+        return CreateTable(table, if_not_exists)
 
     def _like(self, name: TableName, if_not_exists: bool) -> Statement:
         if not self.at_any(("PARQUET", "HIVE")):
@@ -106,7 +107,7 @@ class TableParser(QueryParser):
         options: dict[str, object] = {}
         known = tuple(option for option in _INDEX_OPTIONS if option != "key" or "key" in extra)
         self.need(TokenType.L_PAREN, "(")
-        while self._curr.token_type is not TokenType.R_PAREN:
+        while not self.at(TokenType.R_PAREN):
             start = self.here()
             name = self.name("the name of an index option").name.lower()
             if name not in known:
@@ -119,18 +120,18 @@ class TableParser(QueryParser):
         return options
 
     def _index_key(self) -> tuple[str, ...]:
-        if self._curr.token_type is TokenType.L_PAREN:
+        if self.at(TokenType.L_PAREN):
             return tuple(name.name for name in self.parenthesised(lambda: self.name("a column")))
         return (self.name("a column").name,)
 
     def _index_ts(self) -> str:
-        if self._curr.token_type is TokenType.STRING:
+        if self.at(TokenType.STRING):
             return self.string("a column")
         return self.name("a column").name
 
     def _index_ttl_type(self) -> TtlType:
         position = self.here()
-        text = self.string("") if self._curr.token_type is TokenType.STRING else self.name("a TTL type").name
+        text = self.string("") if self.at(TokenType.STRING) else self.name("a TTL type").name
         try:
             return TtlType(text.lower())
         except ValueError:
@@ -139,7 +140,7 @@ class TableParser(QueryParser):
 
     def _index_ttl(self) -> list[int | str]:
         """``1d``, ``10`` or ``(1d, 10)``; a time is kept in milliseconds after the letter t."""
-        if self._curr.token_type is TokenType.L_PAREN:
+        if self.at(TokenType.L_PAREN):
             return self.parenthesised(self._time_to_live)
         return [self._time_to_live()]
 
@@ -156,7 +157,7 @@ class TableParser(QueryParser):
         if token.token_type is not TokenType.NUMBER or not token.text.isdigit():
             self.expected("a number of rows or a time like 12h")
         self._advance()
-        if self._is_connected() and self._curr.token_type is TokenType.VAR:
+        if self._is_connected() and self.at(TokenType.VAR):
             unit = self._curr.text.lower()
             if unit not in _MILLISECONDS:
                 self.fail(f"unknown time unit '{self._curr.text}'", "Units are s, m, h and d.")
@@ -167,7 +168,8 @@ class TableParser(QueryParser):
     def index(self, name: str, keys: tuple[str, ...], options: dict[str, object]) -> IndexDefinition:
         """The index of the options read so far."""
         ts, ttl_type = options.get("ts"), options.get("ttl_type", TtlType.ABSOLUTE)
-        assert isinstance(ttl_type, TtlType) and (ts is None or isinstance(ts, str))
+        assert isinstance(ttl_type, TtlType)
+        assert ts is None or isinstance(ts, str)
         parts = options.get("ttl", [])
         assert isinstance(parts, list)
         milliseconds = [int(part[1:]) for part in parts if isinstance(part, str)]
@@ -175,7 +177,8 @@ class TableParser(QueryParser):
         wanted = {TtlType.ABSOLUTE: (1, 0), TtlType.LATEST: (0, 1)}.get(ttl_type, (1, 1))
         if len(milliseconds) > wanted[0] or len(rows) > wanted[1] or len(parts) > 2:
             what = {TtlType.ABSOLUTE: "a time like 12h", TtlType.LATEST: "a number of rows"}
-            raise SqlError(f"TTL of type {ttl_type} takes {what.get(ttl_type, '(a time, a number of rows)')}", self.here())
+            words = what.get(ttl_type, "(a time, a number of rows)")
+            raise SqlError(f"TTL of type {ttl_type} takes {words}", self.here())
         return IndexDefinition(name, keys, ts, ttl_type, sum(milliseconds), sum(rows))
 
     # ── options ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,7 +186,7 @@ class TableParser(QueryParser):
     def _table_options(self) -> dict[str, str | int]:
         options: dict[str, str | int] = {}
         self.need(TokenType.L_PAREN, "(")
-        while self._curr.token_type is not TokenType.R_PAREN:
+        while not self.at(TokenType.R_PAREN):
             position = self.here()
             name = self.name("the name of a table option").name
             self.need(TokenType.EQ, "=")
@@ -200,8 +203,8 @@ class TableParser(QueryParser):
         if first.token_type is TokenType.L_BRACKET:
             depth = 0
             while self._curr:
-                depth += self._curr.token_type is TokenType.L_BRACKET
-                depth -= self._curr.token_type is TokenType.R_BRACKET
+                depth += self.at(TokenType.L_BRACKET)
+                depth -= self.at(TokenType.R_BRACKET)
                 self._advance()
                 if depth == 0:
                     return self.sql[first.start : self._prev.end + 1]

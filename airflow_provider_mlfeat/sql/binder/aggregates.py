@@ -149,7 +149,8 @@ class WindowedBinder(AggregateBinder):
         function = self.session.functions.aggregates[node.name.lower()]
         name, arguments, type_ = self.bind_arguments(node, function)
         rows = arguments[1]
-        assert isinstance(rows, Literal) and isinstance(rows.value, int), "the signature asks for a constant"
+        assert isinstance(rows, Literal), "the signature asks for a constant"
+        assert isinstance(rows.value, int), "the signature asks for a whole number"
         return self._features.add(window.at_offset(rows.value), name, arguments, type_)
 
 

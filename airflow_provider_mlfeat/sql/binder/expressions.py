@@ -151,7 +151,7 @@ class ExpressionBinder:
 
     def _number(self, node: TypedNumber, sign: int) -> Expression:
         value, type_ = sign * node.this, parse_type(node.args["kind"])
-        if type_ == BIGINT and -_MAXIMUM_INT - 1 == value and not node.args["text"].lower().endswith("l"):
+        if type_ == BIGINT and value == -_MAXIMUM_INT - 1 and not node.args["text"].lower().endswith("l"):
             type_ = INT
         if type_.is_integer and not -_MAXIMUM_BIGINT - 1 <= value <= _MAXIMUM_BIGINT:
             raise SqlTypeError(f"number {node.args['text']} does not fit into bigint", position_of(node))

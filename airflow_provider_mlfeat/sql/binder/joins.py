@@ -207,4 +207,3 @@ def _warn_about_time(
             f"one; compare '{times[0]}' with the left row's time in ON",
             node,
         )
-

@@ -61,9 +61,7 @@ class WindowBinder:
     :param bind_source: binds a union source.
     """
 
-    def __init__(
-        self, relation: Bound, leftmost: int, database: str, bind_source: Callable[[exp.Expr], Bound]
-    ) -> None:
+    def __init__(self, relation: Bound, leftmost: int, database: str, bind_source: Callable[[exp.Expr], Bound]) -> None:
         self._relation = relation
         self._leftmost = leftmost
         self._scope = Scope(relation.fields, database)
@@ -167,7 +165,7 @@ def _distance(bound: FrameBound, unit: str) -> int | None:
         return 0
     if time_unit is not None and unit == "rows":
         raise SqlSyntaxError("a ROWS frame counts rows and takes no time unit", position_of(bound), "Use ROWS_RANGE.")
-    return int(bound.args["offset"]) * _MILLISECONDS.get(time_unit, 1)
+    return int(bound.args["offset"]) * (_MILLISECONDS[time_unit] if time_unit else 1)
 
 
 def _check_without_order(node: WindowDefinition, frame: Frame) -> None:

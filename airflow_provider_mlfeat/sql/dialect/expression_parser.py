@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import NoReturn
 
 from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from airflow_provider_mlfeat.sql.dialect.nodes import IntervalLiteral, Over, TypedArray, TypedNumber
 from airflow_provider_mlfeat.sql.dialect.tokens import TokenParser
@@ -64,7 +64,7 @@ class ExpressionParser(TokenParser):
                 continue
             operator = (
                 _WORD_OPERATORS.get(self._curr.text.upper())
-                if self._curr.token_type is TokenType.VAR
+                if self.at(TokenType.VAR)
                 else _SYMBOL_OPERATORS.get(self._curr.token_type)
             )
             if operator is None or operator[0] < minimum:
@@ -170,7 +170,7 @@ class ExpressionParser(TokenParser):
             return self._cast()
         if word == "ARRAY" and self._next.token_type in (TokenType.LT, TokenType.L_BRACKET):
             self._advance()
-            element = self._type_arguments(Kind.ARRAY)[0] if self._curr.token_type is TokenType.LT else None
+            element = self._type_arguments(Kind.ARRAY)[0] if self.at(TokenType.LT) else None
             return self._array(element, start)
         if word == "INTERVAL" and self._next.token_type in (TokenType.NUMBER, TokenType.STRING):
             self.unsupported("INTERVAL", "Write 10s, 5m, 2h or 3d, in frames only.")
@@ -216,7 +216,7 @@ class ExpressionParser(TokenParser):
 
     def _array(self, element: DataType | None, start: int) -> exp.Expr:
         self.need(TokenType.L_BRACKET, "[")
-        items = [] if self._curr.token_type is TokenType.R_BRACKET else self.separated(self.scalar)
+        items = [] if self.at(TokenType.R_BRACKET) else self.separated(self.scalar)
         self.need(TokenType.R_BRACKET, "]")
         return self.node(TypedArray(expressions=items, element=str(element) if element else None), start)
 
@@ -248,20 +248,20 @@ class ExpressionParser(TokenParser):
     def _name_or_call(self) -> exp.Expr:
         start = self._index
         parts = [self.word_as_name()]
-        if self._curr.token_type is TokenType.L_PAREN:
+        if self.at(TokenType.L_PAREN):
             return self._call(parts[0], start)
         while self._match(TokenType.DOT):
             if self._match(TokenType.STAR):
                 return self.node(self._column(parts, exp.Star()), start)
             parts.append(self.name("a column name", reserved=True))
-            if self._curr.token_type is TokenType.L_PAREN:
+            if self.at(TokenType.L_PAREN):
                 self.fail(f"function '{parts[-1].name}' cannot have a qualifier")
         return self.node(self._column(parts[:-1], parts[-1]), start)
 
     def _column(self, qualifiers: list[exp.Identifier], last: exp.Expr) -> exp.Column:
         if len(qualifiers) > 2:
             self.fail("a column has at most a database and a table before it")
-        database, table = ([None, None] + qualifiers)[-2:]
+        database, table = [None, None, *qualifiers][-2:]
         return exp.Column(this=last, table=table, db=database)
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -280,7 +280,7 @@ class ExpressionParser(TokenParser):
 
     def _over(self, call: exp.Expr, start: int) -> exp.Expr:
         self.need_word("OVER")
-        if self._curr.token_type is TokenType.L_PAREN:
+        if self.at(TokenType.L_PAREN):
             window = self.window_definition()
         elif self.at_name():
             window = self.name()

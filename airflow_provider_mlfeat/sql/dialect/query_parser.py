@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from airflow_provider_mlfeat.sql.dialect.nodes import Config, FeatureSelect, FeatureUnion, LastJoin, NamedWindow
 from airflow_provider_mlfeat.sql.dialect.window_parser import WindowParser
@@ -95,7 +95,7 @@ class QueryParser(WindowParser):
 
     def _set_operand(self) -> exp.Query:
         start = self._index
-        if self._curr.token_type is TokenType.L_PAREN and self.at_query():
+        if self.at(TokenType.L_PAREN) and self.at_query():
             return self.node(exp.Subquery(this=self._query_in_parentheses()), start)
         return self._select()
 
@@ -107,7 +107,7 @@ class QueryParser(WindowParser):
         select = FeatureSelect(expressions=self._select_list())
         if self.take_word("FROM"):
             select.set("from_", exp.From(this=self._source()))
-            if self._curr.token_type is TokenType.COMMA:
+            if self.at(TokenType.COMMA):
                 self.unsupported("a list of tables in FROM", "Use LAST JOIN.")
             select.set("joins", self._joins())
         if self.take_word("WHERE"):
@@ -133,7 +133,7 @@ class QueryParser(WindowParser):
     def _select_list(self) -> list[exp.Expr]:
         items = [self._select_item()]
         while self._match(TokenType.COMMA):
-            if not self._curr or self._curr.token_type is TokenType.R_PAREN or self.at_any(AFTER_SELECT_LIST):
+            if not self._curr or self.at(TokenType.R_PAREN) or self.at_any(AFTER_SELECT_LIST):
                 break
             items.append(self._select_item())
         return items
@@ -183,7 +183,7 @@ class QueryParser(WindowParser):
             descending = self.take_word("DESC")
             if not descending:
                 self.take_word("ASC")
-            if self._curr.token_type is TokenType.COMMA:
+            if self.at(TokenType.COMMA):
                 self.unsupported("LAST JOIN … ORDER BY with several columns")
         self.need_word("ON")
         return LastJoin(this=right, order=order, descending=descending, on=self.scalar())
@@ -230,6 +230,6 @@ class QueryParser(WindowParser):
             rows = self.separated(self._config_value)
             self.need(TokenType.R_BRACKET, "]")
             return self.node(exp.Array(expressions=rows), start)
-        if self._curr.token_type is TokenType.L_PAREN:
+        if self.at(TokenType.L_PAREN):
             return self.node(exp.Tuple(expressions=self.parenthesised(self.scalar)), start)
         return self.scalar()

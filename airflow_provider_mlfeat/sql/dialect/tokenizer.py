@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlglot.tokens import Tokenizer, TokenType
+from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokens import Tokenizer
 
 
 class FeatureTokenizer(Tokenizer):

@@ -7,7 +7,7 @@ from typing import NoReturn, TypeVar
 
 from sqlglot import exp
 from sqlglot.parser import SENTINEL_NONE, Parser
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from airflow_provider_mlfeat.sql.dialect.positions import Lines, place
 from airflow_provider_mlfeat.sql.dialect.words import RESERVED
@@ -70,6 +70,10 @@ class TokenParser(Parser):
 
     # ── words ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def at(self, token_type: TokenType) -> bool:
+        """Whether a token of this type comes next."""
+        return self._curr.token_type is token_type
+
     def at_word(self, *words: str, ahead: int = 0) -> bool:
         """Whether the next tokens are these keywords (upper case)."""
         for offset, word in enumerate(words, self._index + ahead):
@@ -82,7 +86,7 @@ class TokenParser(Parser):
 
     def at_any(self, words: frozenset[str] | tuple[str, ...]) -> bool:
         """Whether the next token is one of these keywords (upper case)."""
-        return self._curr.token_type is TokenType.VAR and self._curr.text.upper() in words
+        return self.at(TokenType.VAR) and self._curr.text.upper() in words
 
     def take_word(self, *words: str) -> bool:
         """Step over these keywords if they come next."""
@@ -106,13 +110,13 @@ class TokenParser(Parser):
 
     def at_name(self) -> bool:
         """Whether a name comes next: a word that is not reserved, or anything in backticks."""
-        if self._curr.token_type is TokenType.IDENTIFIER:
+        if self.at(TokenType.IDENTIFIER):
             return True
-        return self._curr.token_type is TokenType.VAR and self._curr.text.upper() not in RESERVED
+        return self.at(TokenType.VAR) and self._curr.text.upper() not in RESERVED
 
     def name(self, what: str = "a name", reserved: bool = False) -> exp.Identifier:
         """Step over a name; after a dot, where no keyword can stand, `reserved` words are names too."""
-        if not self.at_name() and not (reserved and self._curr.token_type is TokenType.VAR):
+        if not self.at_name() and not (reserved and self.at(TokenType.VAR)):
             self.expected(what)
         return self.word_as_name()
 
@@ -133,7 +137,7 @@ class TokenParser(Parser):
     def parenthesised(self, item: Callable[[], Item], empty: bool = False) -> list[Item]:
         """``( item, … )``."""
         self.need(TokenType.L_PAREN, "(")
-        items = [] if empty and self._curr.token_type is TokenType.R_PAREN else self.separated(item)
+        items = [] if empty and self.at(TokenType.R_PAREN) else self.separated(item)
         self.need(TokenType.R_PAREN, ")")
         return items
 
@@ -143,13 +147,15 @@ class TokenParser(Parser):
         if token.token_type is not TokenType.NUMBER or not token.text.isdigit():
             self.expected(what)
         self._advance()
-        if self._is_connected() and self._curr.token_type is TokenType.VAR:
-            self.fail(f"expected {what}, found '{token.text}{self._curr.text}'", position=self.position(token, self._curr))
+        if self._is_connected() and self.at(TokenType.VAR):
+            self.fail(
+                f"expected {what}, found '{token.text}{self._curr.text}'", position=self.position(token, self._curr)
+            )
         return int(token.text)
 
     def string(self, what: str) -> str:
         """Step over a string."""
-        if self._curr.token_type is not TokenType.STRING:
+        if not self.at(TokenType.STRING):
             self.expected(what)
         self._advance()
         return self._prev.text

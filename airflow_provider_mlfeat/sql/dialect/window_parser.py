@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import Any
 
 from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from airflow_provider_mlfeat.sql.dialect.expression_parser import ExpressionParser
 from airflow_provider_mlfeat.sql.dialect.nodes import FrameBound, WindowDefinition
@@ -36,7 +36,7 @@ class WindowParser(ExpressionParser):
         parts = [self.name("a column")]
         while self._match(TokenType.DOT):
             parts.append(self.name("a column name", reserved=True))
-        if self._curr.token_type is TokenType.L_PAREN:
+        if self.at(TokenType.L_PAREN):
             position = self.position(self._tokens[start], self._curr)
             self.unsupported("an expression here", "Only a plain column can stand here.", position)
         return self.node(self._column(parts[:-1], parts[-1]), start)
@@ -51,7 +51,7 @@ class WindowParser(ExpressionParser):
     def window_source(self) -> exp.Expr:
         """A table, or a query in parentheses."""
         start = self._index
-        if self._curr.token_type is not TokenType.L_PAREN:
+        if not self.at(TokenType.L_PAREN):
             return self.table_name()
         if not self.at_query():
             self.unsupported("a join in parentheses", "Write (SELECT * FROM …).")
@@ -87,7 +87,7 @@ class WindowParser(ExpressionParser):
         if self.at_word("DESC"):
             self.unsupported("DESC in a window")
         self.take_word("ASC")
-        if self._curr.token_type is TokenType.COMMA:
+        if self.at(TokenType.COMMA):
             self.unsupported("a window's ORDER BY with several columns")
         return column
 
@@ -130,7 +130,7 @@ class WindowParser(ExpressionParser):
             self.expected("CURRENT ROW, UNBOUNDED PRECEDING or a whole number")
         self._advance()
         unit = None
-        if self._is_connected() and self._curr.token_type is TokenType.VAR:
+        if self._is_connected() and self.at(TokenType.VAR):
             unit = self._curr.text.lower()
             if unit not in ("s", "m", "h", "d"):
                 self.fail(f"unknown time unit '{self._curr.text}'", "Units are s, m, h and d.")
