@@ -92,7 +92,7 @@ class Case:
     @property
     def name(self) -> str:
         """``folder/file id``, the short name that the reference uses."""
-        return f"{self.file.removeprefix('cases/').removesuffix('.yaml')} {self.id}"
+        return f"{self.file.removeprefix('cases/').removesuffix('.yaml').removesuffix('.yml')} {self.id}"
 
 
 def load_cases(path: Path) -> list[Case]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tests.conformance.cases import Case
 from tests.conformance.features import features_of
 
+KINDS = ("result", "must_fail")
 PASSED, FAILED, DEVIATING = "passed", "failed", "deviates"
 
 
@@ -92,9 +93,7 @@ class Report:
             "engine": self.engine,
             "passed": self.count(PASSED),
             "total": self.total(),
-            "kinds": {
-                kind: {"passed": self.count(PASSED, kind), "total": self.total(kind)} for kind in ("result", "must_fail")
-            },
+            "kinds": {kind: {"passed": self.count(PASSED, kind), "total": self.total(kind)} for kind in KINDS},
             "placed": sum(outcome.placed for outcome in self.outcomes),
             "cases": [
                 {"key": o.case.key, "name": o.case.name, "kind": o.case.kind}

@@ -311,7 +311,7 @@ def nth_value_where(frame: Frame) -> Any:
 
 
 def _segments(frame: Frame) -> list[tuple[str, ...]]:
-    return [split_text(text, frame.constants[1]) for text in present(frame.columns[0])]
+    return [split_text(text, delimiter) for text, delimiter in zip(*frame.columns[:2], strict=True)]
 
 
 @aggregate("window_split")

@@ -31,15 +31,20 @@ def _ends_in_escape(pattern: str, escape: str) -> bool:
     return False
 
 
+def _matches(text: str, pattern: str, escape: str) -> bool:
+    """A LIKE whose escape is too long, or whose pattern ends in it, matches nothing."""
+    return len(escape) <= 1 and not _ends_in_escape(pattern, escape) and matches_like(text, pattern, escape)
+
+
 @scalar("like", "like_match")
 def like(call: Invocation, text: str, pattern: str, escape: str = "\\") -> bool:
-    return not _ends_in_escape(pattern, escape) and matches_like(text, pattern, escape)
+    return _matches(text, pattern, escape)
 
 
 @scalar("ilike", "ilike_match")
 def ilike(call: Invocation, text: str, pattern: str, escape: str = "\\") -> bool:
     text, pattern, escape = text.lower(), pattern.lower(), escape.lower()
-    return not _ends_in_escape(pattern, escape) and matches_like(text, pattern, escape)
+    return _matches(text, pattern, escape)
 
 
 @scalar("rlike", "regexp_like")

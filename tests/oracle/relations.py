@@ -189,8 +189,8 @@ def _aggregate(relation: plan.Aggregate, world: World) -> list[Row]:
     groups: dict[Any, list[Row]] = {}
     for row in rows_of(relation.input, world):
         key = tuple(identity_key(row[column]) for column in relation.keys)
-        # Groups stand in the order in which they were touched last.
-        groups[key] = [*groups.pop(key, ()), row]
+        # Groups stand in the order in which they were met first.
+        groups.setdefault(key, []).append(row)
     if not relation.keys and not groups:
         groups[()] = []
     return [

@@ -107,10 +107,10 @@ def total(kind: DataType = BIGINT) -> plan.Feature:
     return plan.Feature(0, 0, "count", (), kind)
 
 
-def test_groups_come_in_the_order_of_their_last_row() -> None:
+def test_groups_come_in_the_order_of_their_first_row() -> None:
     grouped = plan.Aggregate(MAIN, (0,), (total(),), (SCHEMA[0], plan.Column("n", BIGINT)))
     main = [("a", 1, 1), (None, 1, 1), ("b", 1, 1), ("a", 1, 1), (None, 1, 1)]
-    assert run_batch(plan.Plan(grouped), {("", "main"): main}) == [("b", 1), ("a", 2), (None, 2)]
+    assert run_batch(plan.Plan(grouped), {("", "main"): main}) == [("a", 2), (None, 2), ("b", 1)]
     assert run_batch(plan.Plan(plan.Aggregate(MAIN, (), (total(),), ())), {("", "main"): []}) == [(0,)]
     assert run_batch(plan.Plan(plan.Limit(MAIN, 2, SCHEMA)), {("", "main"): main}) == main[-2:]
 
