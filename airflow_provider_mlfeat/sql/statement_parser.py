@@ -128,6 +128,7 @@ class StatementParser(TableParser):
         """A string, a word, a number or a time like ``10d``."""
         if self._curr.token_type in (TokenType.STRING, TokenType.VAR):
             is_word, text = self.at(TokenType.VAR), self._curr.text
+            self.marks.names.add(self._curr.start)
             self._advance()
             truth = {"true": True, "false": False}.get(text.lower())
             return truth if truth is not None and is_word else text
@@ -281,9 +282,10 @@ class StatementParser(TableParser):
         scope = "session"
         if self._match(TokenType.PARAMETER):
             self.need(TokenType.PARAMETER, "@@")
+            self.marks.tight.update((self._prev.start, self._curr.start))
             if self.at_any(("SESSION", "GLOBAL")) and self._next.token_type is TokenType.DOT:
-                scope = self._curr.text.lower()
-                self._advance(2)
+                scope = self.word_as_name().name.lower()
+                self._advance()
         elif self.at_any(("SESSION", "GLOBAL")):
             scope = self._curr.text.lower()
             self._advance()

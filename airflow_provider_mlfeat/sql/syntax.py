@@ -7,6 +7,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from airflow_provider_mlfeat.sql.dialect import FeatureSql
 from airflow_provider_mlfeat.sql.dialect.positions import Lines
+from airflow_provider_mlfeat.sql.dialect.tokens import Marks
 from airflow_provider_mlfeat.sql.errors import SqlError, SqlSyntaxError
 from airflow_provider_mlfeat.sql.statement_parser import StatementParser
 from airflow_provider_mlfeat.sql.statements import Query, Select, Statement
@@ -39,9 +40,14 @@ def _open_quote(text: str, error: TokenError) -> SqlError:
 
 def parse_script(text: str) -> list[Statement]:
     """The statements of a script, separated by semicolons."""
+    return parse_tokens(tokenize(text), text)[0]
+
+
+def parse_tokens(tokens: list[Token], text: str) -> tuple[list[Statement], Marks]:
+    """The statements of a script's tokens, and what the parser found the tokens to be."""
     parser = StatementParser(dialect=FeatureSql)
     try:
-        return [parser.statement(tokens, text) for tokens in _split(tokenize(text))]
+        return [parser.statement(chunk, text) for chunk in _split(tokens)], parser.marks
     except RecursionError:
         raise SqlSyntaxError("the statement is nested too deeply").with_source(text) from None
     except SqlError as error:

@@ -210,6 +210,7 @@ class TableParser(QueryParser):
                     return self.sql[first.start : self._prev.end + 1]
             self.expected("']'")
         if first.token_type in (TokenType.STRING, TokenType.VAR):
+            self.marks.names.add(first.start)
             self._advance()
             return first.text
         return self.whole_number("a value")

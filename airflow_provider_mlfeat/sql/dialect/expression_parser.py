@@ -41,6 +41,7 @@ _SYMBOL_OPERATORS: dict[TokenType, tuple[int, type[exp.Binary]]] = {
     TokenType.MOD: (MULTIPLICATIVE, exp.Mod),
 }
 _PATTERN_OPERATORS: dict[str, type[exp.Binary]] = {"LIKE": exp.Like, "ILIKE": exp.ILike, "RLIKE": exp.RegexpLike}
+_PREFIX_SYMBOLS = (TokenType.DASH, TokenType.PLUS, TokenType.TILDE, TokenType.NOT)
 _PREDICATES = ("LIKE", "ILIKE", "RLIKE", "IN", "BETWEEN", "IS", "NOT")
 _INTERVAL_UNITS = ("s", "m", "h", "d")
 _MAXIMUM_INT = 2**31 - 1
@@ -75,6 +76,8 @@ class ExpressionParser(TokenParser):
 
     def _prefix(self) -> exp.Expr:
         start = self._index
+        if self._curr.token_type in _PREFIX_SYMBOLS:
+            self.marks.prefix.add(self._curr.start)
         if self.take_word("NOT") or self._match(TokenType.NOT):
             return self.node(exp.Not(this=self._climb(COMPARISON)), start)
         if self._match(TokenType.DASH):
@@ -84,7 +87,9 @@ class ExpressionParser(TokenParser):
         if self._match(TokenType.TILDE):
             return self.node(exp.BitwiseNot(this=self._prefix()), start)
         operand = self._primary()
-        while self._match(TokenType.L_BRACKET):
+        while self.at(TokenType.L_BRACKET):
+            self.marks.tight.add(self._curr.start)
+            self._advance()
             key = self.scalar()
             self.need(TokenType.R_BRACKET, "]")
             operand = self.node(exp.Bracket(this=operand, expressions=[key]), start)
@@ -215,6 +220,8 @@ class ExpressionParser(TokenParser):
         return self.node(exp.Paren(this=inner), start)
 
     def _array(self, element: DataType | None, start: int) -> exp.Expr:
+        if self._index > start:
+            self.marks.tight.add(self._curr.start)
         self.need(TokenType.L_BRACKET, "[")
         items = [] if self.at(TokenType.R_BRACKET) else self.separated(self.scalar)
         self.need(TokenType.R_BRACKET, "]")
@@ -299,6 +306,7 @@ class ExpressionParser(TokenParser):
         token = self._curr
         if token.token_type is not TokenType.VAR:
             self.expected("a type")
+        self.marks.names.add(token.start)
         self._advance()
         word = token.text.lower()
         if word in (Kind.ARRAY, Kind.MAP, Kind.LIST):
@@ -318,8 +326,10 @@ class ExpressionParser(TokenParser):
         raise SqlTypeError(f"unknown type '{word}'", self.position(self._prev, self._prev), nearest_name(word, known))
 
     def _type_arguments(self, kind: Kind) -> list[DataType]:
+        self.marks.tight.update((self._curr.start, self._next.start))
         self.need(TokenType.LT, "<")
         arguments = self.separated(self.data_type)
+        self.marks.tight.add(self._curr.start)
         self.need(TokenType.GT, ">")
         wanted = 2 if kind is Kind.MAP else 1
         if len(arguments) != wanted:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
 
 from sqlglot import exp
+from sqlglot.dialects.dialect import DialectType
 from sqlglot.parser import SENTINEL_NONE, Parser
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -14,6 +16,22 @@ from airflow_provider_mlfeat.sql.dialect.words import RESERVED
 from airflow_provider_mlfeat.sql.errors import Position, SqlSyntaxError, SqlUnsupportedError
 
 Node = TypeVar("Node", bound=exp.Expr)
+
+
+@dataclass(slots=True)
+class Marks:
+    """What the parser found tokens to be, by their first character's offset; the pretty printer asks.
+
+    :param names: words that are names, types or values and no keywords.
+    :param tight: symbols of types, which have no blank before them.
+    :param prefix: signs and other operators before their operand, which have no blank after them.
+    """
+
+    names: set[int] = field(default_factory=set)
+    tight: set[int] = field(default_factory=set)
+    prefix: set[int] = field(default_factory=set)
+
+
 Item = TypeVar("Item")
 
 
@@ -24,8 +42,11 @@ class TokenParser(Parser):
     call of that name, and its meaning is looked up in the function catalogue by the binder.
     """
 
-    _lines: Lines | None = None
-    _lines_of: str | None = None
+    def __init__(self, dialect: DialectType = None, **options: Any) -> None:
+        super().__init__(dialect=dialect, **options)
+        self.marks = Marks()
+        self._lines: Lines | None = None
+        self._lines_of: str | None = None
 
     # ── places and errors ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,6 +144,7 @@ class TokenParser(Parser):
     def word_as_name(self) -> exp.Identifier:
         """The current token as a name."""
         token = self._curr
+        self.marks.names.add(token.start)
         self._advance()
         quoted = token.token_type is TokenType.IDENTIFIER
         return self.node(exp.Identifier(this=token.text, quoted=quoted), self._index - 1)

@@ -124,6 +124,8 @@ class WindowParser(ExpressionParser):
 
     def _offset(self) -> tuple[int, str | None]:
         """``10``, ``-1`` or ``10s``."""
+        if self.at(TokenType.DASH):
+            self.marks.prefix.add(self._curr.start)
         negative = self._match(TokenType.DASH)
         token = self._curr
         if token.token_type is not TokenType.NUMBER or not token.text.isdigit():
