@@ -143,12 +143,12 @@ def framed_call(feature: plan.Feature) -> FramedCall:
 
 
 def _groups(rows: Rows, keys: Sequence[int]) -> tuple[Bits, Bits]:
-    """Per group its segment, and the rows that the segments are made of; the group touched last comes last."""
+    """Per group its segment, and the rows that the segments are made of; groups stand in the order they came up in."""
     codes, count = group_codes([rows.columns[key] for key in keys], rows.length)
     starts, history = group_rows(codes, count, 0)
     bounds = np.stack([starts[:-1], starts[1:]], axis=1)
     bounds = bounds[bounds[:, 1] > bounds[:, 0]]
-    return np.ascontiguousarray(bounds[np.argsort(history[bounds[:, 1] - 1])]), history
+    return np.ascontiguousarray(bounds[np.argsort(history[bounds[:, 0]])]), history
 
 
 def check_order_key(column: Column, relation: plan.Relation, number: int) -> None:
