@@ -16,9 +16,11 @@ from airflow_provider_mlfeat.sql.syntax import parse_tokens, tokenize
 
 _INDENT = "    "
 _WIDTH = 110
-_CLAUSES = frozenset("SELECT FROM WHERE GROUP HAVING WINDOW LIMIT UNION INTO CONFIG WITH LAST LEFT".split())
-_LISTS = frozenset("SELECT WINDOW WITH".split())
-_WINDOW_CLAUSES = frozenset("PARTITION ORDER ROWS ROWS_RANGE".split())
+_CLAUSES = frozenset(
+    ["SELECT", "FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "LIMIT", "UNION", "INTO", "CONFIG", "WITH", "LAST", "LEFT"]
+)
+_LISTS = frozenset(["SELECT", "WINDOW", "WITH"])
+_WINDOW_CLAUSES = frozenset(["PARTITION", "ORDER", "ROWS", "ROWS_RANGE"])
 _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET)
 _CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET)
 _TIGHT_AFTER = (*_OPENING, TokenType.DOT, TokenType.PARAMETER)
