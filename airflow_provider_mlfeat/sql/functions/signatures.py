@@ -140,6 +140,8 @@ def comparison_type(left: DataType, right: DataType) -> DataType:
         )
     if left.kind is Kind.NULL or right.kind is Kind.NULL or left == right:
         return common_type((left, right))
+    if STRING in (left, right):
+        return STRING
     if left.kind in FLOATING_KINDS or right.kind in FLOATING_KINDS:
         # Whole numbers are compared with fractions by value, which 32 bits could not hold.
         return FLOAT if left == right else DOUBLE
