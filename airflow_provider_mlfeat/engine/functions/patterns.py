@@ -18,19 +18,19 @@ from airflow_provider_mlfeat.engine.functions.context import CallContext
 _PERL_ESCAPES = frozenset("dDsSwWbBAzZCQEpPK")
 
 
-def like(context: CallContext, text: str, pattern: str, escape: str = "\\") -> bool | None:
-    """Whether the whole text matches; NULL for an escape of several characters."""
+def like(context: CallContext, text: str, pattern: str, escape: str = "\\") -> bool:
+    """Whether the whole text matches; nothing matches with an escape of several characters."""
     return _matches(text, pattern, escape, False)
 
 
-def ilike(context: CallContext, text: str, pattern: str, escape: str = "\\") -> bool | None:
+def ilike(context: CallContext, text: str, pattern: str, escape: str = "\\") -> bool:
     """LIKE without regard to case."""
     return _matches(text, pattern, escape, True)
 
 
-def _matches(text: str, pattern: str, escape: str, ignore_case: bool) -> bool | None:
+def _matches(text: str, pattern: str, escape: str, ignore_case: bool) -> bool:
     if len(escape) > 1:
-        return None
+        return False
     compiled = _like_expression(pattern, escape, ignore_case)
     return compiled is not None and compiled.fullmatch(text) is not None
 

@@ -117,12 +117,18 @@ def _membership(arguments: Sequence[Argument]) -> Signature:
     return Signature((common,) * len(arguments), BOOL)
 
 
-def pattern_match(arguments: Sequence[Argument]) -> Signature:
-    """Text, pattern and perhaps an escape character."""
+def pattern_function(arguments: Sequence[Argument]) -> Signature:
+    """Text, pattern and perhaps an escape; one of several characters matches nothing."""
     resolved = signature(TEXT, TEXT, TEXT, result=BOOL, optional=1)(arguments)
     for argument, what in zip(arguments[1:], ("pattern", "escape"), strict=False):
         if argument.type.kind is Kind.NULL:
             raise SignatureError(f"the {what} must be a string, not an untyped NULL")
+    return resolved
+
+
+def pattern_match(arguments: Sequence[Argument]) -> Signature:
+    """The operator's operands: its escape is one character or empty."""
+    resolved = pattern_function(arguments)
     escape = arguments[2] if len(arguments) == 3 else None
     if escape is not None and escape.is_literal and escape.value is not None and len(escape.value) > 1:
         raise SignatureError("the escape must be one character or empty")
@@ -216,7 +222,7 @@ PATTERNS.scalar(
 PATTERNS.scalar(
     "like_match",
     "like_match(s, p[, escape])",
-    pattern_match,
+    pattern_function,
     "The function form of LIKE.",
     form=Form.VALUE,
     implementation="like",
@@ -224,7 +230,7 @@ PATTERNS.scalar(
 PATTERNS.scalar(
     "ilike_match",
     "ilike_match(s, p[, escape])",
-    pattern_match,
+    pattern_function,
     "The function form of ILIKE.",
     form=Form.VALUE,
     implementation="ilike",
