@@ -115,8 +115,9 @@ def _last_join(draw: st.DrawFn) -> str:
 
 def join_query(draw: st.DrawFn) -> Query:
     """Look-ups in another table."""
-    items = [*_items(draw, ("t0", "r")), "r.s"]
-    source = f"t0 {_last_join(draw)}{_where(draw, ('t0', 'r'))}"
+    join = _last_join(draw)
+    items = [*_items(draw, ("t0", "r")), "r.x" if " OVER " in join else "r.s"]
+    source = f"t0 {join}{_where(draw, ('t0', 'r'))}"
     return Query(f"SELECT t0.id AS id, r.id AS rid, {_named(items)} FROM {source}", _order(draw))
 
 
@@ -138,7 +139,7 @@ def nested_query(draw: st.DrawFn) -> Query:
     inner = _windows(draw, "t0", "ts", with_key=True)
     window = draw_window(draw, "q", "ts", [], ("k",))
     items = "count(c0) OVER w AS x, sum(i) OVER w AS y"
-    return Query(f"SELECT id, {items} FROM ({inner}) AS q WINDOW w AS ({window})", "ts")
+    return Query(f"SELECT *, {items} FROM ({inner}) AS q WINDOW w AS ({window})", "ts")
 
 
 def scalar_query(draw: st.DrawFn) -> Query:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,12 +97,28 @@ class Database:
 
 
 @st.composite
+def long_databases(draw: st.DrawFn, rows: int = 150) -> Database:
+    """Three longer tables from a random number, where frames are long enough to be slid."""
+    source = random.Random(draw(st.integers(0, 1 << 32)))
+    tables: dict[str, list[Row]] = {}
+    for number, name in enumerate(TABLES):
+        keys = _VALUES["k"][: source.randint(1, len(_VALUES["k"]))]
+        choices = {**_VALUES, "k": keys, "ts": range(0, 90_000, 250), "o": range(40)}
+        tables[name] = [
+            (1000 * number + position, *(source.choice(choices[column]) for column in COLUMNS if column != "id"))
+            for position in range(rows if number == 0 else source.randint(0, rows))
+        ]
+    return Database(tables, tuple(draw(st.sets(st.sampled_from(TABLES[1:])))))
+
+
+@st.composite
 def databases(draw: st.DrawFn, most_rows: int = 8, bad_times: bool = True) -> Database:
     """Three tables; now and then a row has no legal time."""
     rows: dict[str, list[Row]] = {}
+    cells = st.tuples(*(st.sampled_from(_VALUES[column]) for column in COLUMNS if column != "id"))
     for number, name in enumerate(TABLES):
-        cells = st.tuples(*(st.sampled_from(_VALUES[column]) for column in COLUMNS if column != "id"))
-        drawn = draw(st.lists(cells, max_size=most_rows))
+        fewest = min(most_rows, draw(st.sampled_from([0, 3, 6])))
+        drawn = draw(st.lists(cells, min_size=fewest, max_size=most_rows))
         rows[name] = [(100 * number + position, *cell) for position, cell in enumerate(drawn, start=1)]
     if bad_times and draw(st.integers(0, 19)) == 19:
         name = draw(st.sampled_from(TABLES))
