@@ -9,6 +9,7 @@ from pathlib import Path
 from airflow_provider_mlfeat.sql import statements as s
 from airflow_provider_mlfeat.sql.catalog import Catalog
 from airflow_provider_mlfeat.sql.definitions import define
+from airflow_provider_mlfeat.sql.deployments import long_windows
 from airflow_provider_mlfeat.sql.errors import SqlError
 from airflow_provider_mlfeat.sql.explain import explain as explain_plan
 from airflow_provider_mlfeat.sql.format import format_sql
@@ -65,6 +66,8 @@ def bind_script(text: str, catalog: Catalog | None = None, database: str = "") -
                     mode = "request" if statement.value == "request" else "batch"
                 case s.Select() | s.SelectInto() | s.Deploy():
                     wanted: Mode = "request" if mode == "request" or isinstance(statement, s.Deploy) else "batch"
+                    if isinstance(statement, s.Deploy):
+                        long_windows(statement)
                     plan = plan_query(
                         statement.query,
                         catalog,

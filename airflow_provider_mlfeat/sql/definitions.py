@@ -11,7 +11,9 @@ from airflow_provider_mlfeat.sql.table_parser import check_index
 
 
 def define(statement: s.Statement, catalog: Catalog, database: str = "") -> str:
-    """Carry out a statement that creates, drops or chooses databases, tables and indexes; others change nothing.
+    """Carry out a statement that creates, drops or chooses databases, tables and indexes.
+
+    Statements about the rows of a table change nothing, but the table and its columns must be there.
 
     :param statement: the statement.
     :param catalog: what it changes.
@@ -50,6 +52,14 @@ def _define(statement: s.Statement, catalog: Catalog, database: str) -> str:
                 raise SqlNameError(f"index '{statement.index.name}' of table '{table.name}' exists already")
             check_index(statement.index, table.columns, statement.position)
             catalog.add_table(replace(table, indexes=(*table.indexes, statement.index)))
+        case s.Insert():
+            _check_columns(_table(statement.table, catalog, database), statement)
+        case s.Delete():
+            table = _table(statement.table, catalog, database)
+            for column, _, _ in statement.conditions:
+                _check_column(table, column)
+        case s.LoadData() | s.DescribeTable() | s.ShowCreateTable() | s.TruncateTable():
+            _table(statement.table, catalog, database)
         case s.DropIndex():
             table = _table(statement.table, catalog, database)
             kept = tuple(index for index in table.indexes if index.name.lower() != statement.name.lower())
@@ -62,6 +72,24 @@ def _define(statement: s.Statement, catalog: Catalog, database: str) -> str:
 
 def _table(name: s.TableName, catalog: Catalog, database: str) -> TableDefinition:
     return catalog.get_table(name.database or database, name.name)
+
+
+def _check_column(table: TableDefinition, name: str) -> None:
+    if table.find_column(name) is None:
+        suggestion = nearest_name(name, [column.name for column in table.columns])
+        raise SqlNameError(f"unknown column '{name}' in table '{table.name}'", suggestion=suggestion)
+
+
+def _check_columns(table: TableDefinition, statement: s.Insert) -> None:
+    """The columns exist, each row gives a value for each, and what has no default is given."""
+    for name in statement.columns:
+        _check_column(table, name)
+    given = {name.lower() for name in statement.columns} or {column.name.lower() for column in table.columns}
+    if len(statement.rows[0]) != len(given):
+        raise SqlError(f"INSERT gives {len(statement.rows[0])} values for {len(given)} columns of '{table.name}'")
+    for column in table.columns:
+        if column.not_null and not column.has_default and column.name.lower() not in given:
+            raise SqlError(f"INSERT gives no value for column '{column.name}', which is NOT NULL")
 
 
 def _create_table(statement: s.CreateTable, catalog: Catalog, database: str) -> None:

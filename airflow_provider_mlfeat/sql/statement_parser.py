@@ -79,7 +79,7 @@ class StatementParser(TableParser):
         first = self._curr
         if not self.at_query():
             self.expected("SELECT")
-        tree = self.query()
+        tree = self.outer_query()
         return s.Query(self.sql[first.start : self._prev.end + 1], self.sql, tree)
 
     def _select_statement(self) -> s.Statement:

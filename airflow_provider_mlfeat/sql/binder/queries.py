@@ -56,6 +56,7 @@ class CommonTable:
     def __init__(self, query: exp.Query, visible: CommonTables) -> None:
         self.query = query
         self.visible = visible
+        self.used = False
 
 
 class QueryBinder:
@@ -71,7 +72,7 @@ class QueryBinder:
 
     def bind(self, node: exp.Expr) -> Bound:
         """A query, a UNION, or a query in parentheses."""
-        binder = self._with(node.args.get("with_"))
+        binder, tables = self._with(node.args.get("with_"))
         if isinstance(node, exp.Subquery):
             bound = binder.bind(node.this)
         elif isinstance(node, exp.Union):
@@ -79,20 +80,32 @@ class QueryBinder:
         else:
             assert isinstance(node, exp.Select)
             bound = SelectBinder(self.session, binder.common, node).bind_select()
+        for table in tables:
+            if not table.used:
+                # Bound for its errors alone.
+                self._common_table(table)
         limit = node.args.get("limit")
         if limit is None:
             return bound
         count = int(limit.expression.name)
         return Bound(Limit(bound.relation, count, bound.relation.schema), bound.fields)
 
-    def _with(self, clause: exp.With | None) -> QueryBinder:
-        if clause is None:
-            return self
+    def _with(self, clause: exp.With | None) -> tuple[QueryBinder, list[CommonTable]]:
+        """The binder that sees the names of a WITH clause, and what they stand for."""
         common = dict(self.common)
-        for table in clause.expressions:
+        tables: dict[str, CommonTable] = {}
+        for node in clause.expressions if clause is not None else ():
+            name = node.alias.lower()
+            if name in tables:
+                raise SqlNameError(f"WITH defines '{node.alias}' twice", position_of(node))
             # Inside its own body the name still means what it meant outside.
-            common[table.alias.lower()] = CommonTable(table.this, dict(common))
-        return QueryBinder(self.session, common)
+            tables[name] = CommonTable(node.this, dict(common))
+            common[name] = tables[name]
+        return QueryBinder(self.session, common), list(tables.values())
+
+    def _common_table(self, table: CommonTable) -> Bound:
+        table.used = True
+        return QueryBinder(self.session, table.visible).bind(table.query)
 
     def _union(self, node: exp.Union) -> Bound:
         distinct = bool(node.args.get("distinct"))
@@ -115,7 +128,7 @@ class QueryBinder:
     def _table(self, node: exp.Table) -> Bound:
         common = None if node.db else self.common.get(node.name.lower())
         if common is not None:
-            return QueryBinder(self.session, common.visible).bind(common.query).renamed(node.name)
+            return self._common_table(common).renamed(node.name)
         database = node.db or self.session.database
         try:
             database = self.session.catalog.resolve_database(database)

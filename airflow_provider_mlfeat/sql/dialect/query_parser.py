@@ -17,7 +17,7 @@ class QueryParser(WindowParser):
 
     def _parse_statement(self) -> exp.Expr:
         self.placeholders = 0
-        query = self.query()
+        query = self.outer_query()
         if self._curr:
             self.expected("the end of the query")
         return query
@@ -33,8 +33,16 @@ class QueryParser(WindowParser):
 
     # ── queries ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def outer_query(self) -> exp.Query:
+        """A query that is no sub-query: ``query [CONFIG (…)]``."""
+        start = self._index
+        query = self.query()
+        if self.at_word("CONFIG") and self._next.token_type is TokenType.L_PAREN:
+            query.set("config", self._config())
+        return self.node(query, start)
+
     def query(self) -> exp.Query:
-        """``[WITH …] select [UNION ALL|DISTINCT select …] [LIMIT n] [CONFIG (…)]``."""
+        """``[WITH …] select [UNION ALL|DISTINCT select …] [LIMIT n]``."""
         start = self._index
         with_ = self._with()
         query = self._set_operations()
@@ -48,8 +56,6 @@ class QueryParser(WindowParser):
             query.set("limit", self.node(exp.Limit(expression=exp.Literal.number(count)), self._index - 1))
         if self.at_word("OFFSET"):
             self.unsupported("OFFSET")
-        if self.at_word("CONFIG") and self._next.token_type is TokenType.L_PAREN:
-            query.set("config", self._config())
         return self.node(query, start)
 
     def _with(self) -> exp.With | None:
