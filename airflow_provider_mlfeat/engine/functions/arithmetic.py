@@ -1,4 +1,4 @@
-"""Arithmetic over arrays of one type; whole numbers wrap at their width, a bool being a number of one bit."""
+"""Arithmetic over arrays of one type; whole numbers wrap at their width, and a bool is true unless the result is 0."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _is_bool(values: Array) -> bool:
 @_QUIET
 def add(context: CallContext, left: Array, right: Array) -> Array:
     """a + b."""
-    return left ^ right if _is_bool(left) else left + right
+    return left + right
 
 
 @_QUIET

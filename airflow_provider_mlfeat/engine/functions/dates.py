@@ -29,14 +29,15 @@ Part = Callable[[CallContext, Column], Column]
 Numbers = NDArray[Any]
 
 _EPOCH = datetime.datetime(1970, 1, 1)
-_LAST_LOCAL = (LATEST_DAY + 1) * MILLISECONDS_PER_DAY - 1
+_LAST_LOCAL = np.int64((LATEST_DAY + 1) * MILLISECONDS_PER_DAY - 1)
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 def _local(context: CallContext, column: Column) -> tuple[Numbers, NDArray[np.bool_] | None]:
     """Local milliseconds of timestamps, and which are of 1970 or later and in the calendar (None: all)."""
     local = context.zone.to_local(column.values)
-    valid = (column.values >= 0) & (local <= _LAST_LOCAL)
+    # As unsigned numbers the negative ones are the largest, which saves a comparison.
+    valid = (column.values.view(np.uint64) <= _LAST_LOCAL) & (local <= _LAST_LOCAL)
     if valid.all():
         return local, None
     return np.where(valid, local, 0), valid

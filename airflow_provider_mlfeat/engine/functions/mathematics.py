@@ -103,11 +103,13 @@ def _round_real(values: Array, digits: Array) -> Array:
     # Beyond 2**52 there are no fractions, and adding a half would round by itself.
     whole = np.where(np.abs(scaled) < 2.0**52, np.copysign(np.floor(np.abs(scaled) + 0.5), scaled), scaled)
     rounded = np.where(digits >= 0, whole / scale, whole * scale)
-    return np.where(np.isfinite(scaled) & np.isfinite(scale), rounded, np.where(digits >= 0, values, values * 0))
+    # Too many decimals leave the value, too many places before the point leave nothing of it.
+    otherwise = np.where((digits >= 0) | ~np.isfinite(values), values, 0.0)
+    return np.where(np.isfinite(scaled) & np.isfinite(scale), rounded, otherwise)
 
 
 def _round_whole(values: Array, digits: Array) -> Array:
-    """No decimals to round, unless before the point; from 10**19 on everything rounds to 0."""
+    """No decimals to round, unless before the point; beyond 19 places everything rounds to 0."""
     if (digits >= 0).all():
         return values
     places = np.clip(-digits, 0, 19).astype(np.uint64)
@@ -118,7 +120,7 @@ def _round_whole(values: Array, digits: Array) -> Array:
     remainder = size % scale
     up = (remainder >= scale - remainder) & (scale > 1)
     rounded = (size - remainder + np.where(up, scale, np.uint64(0))).astype(np.int64)
-    return np.where(wide < 0, -rounded, rounded).astype(values.dtype)
+    return np.where(digits < -19, 0, np.where(wide < 0, -rounded, rounded)).astype(values.dtype)
 
 
 @_QUIET

@@ -58,7 +58,7 @@ def _like_expression(pattern: str, escape: str, ignore_case: bool) -> re.Pattern
 
 
 def regexp_like(context: CallContext, text: str, pattern: str, flags: str = "") -> bool | None:
-    """Whether the whole text matches a POSIX egrep expression; NULL for a bad one or an unknown flag."""
+    """Whether the whole text matches a POSIX egrep expression; NULL for a bad one. Unknown flags mean nothing."""
     expression = _regular_expression(pattern, flags)
     if expression is None:
         return None
@@ -69,7 +69,7 @@ def regexp_like(context: CallContext, text: str, pattern: str, flags: str = "") 
 @lru_cache(maxsize=1024)
 def _regular_expression(pattern: str, flags: str) -> str | None:
     """The expression anchored at both ends; None when it is not accepted."""
-    if not set(flags) <= set("cimse") or not _is_egrep(pattern):
+    if not _is_egrep(pattern):
         return None
     options = "".join(flag for flag in "ms" if flag in flags)
     # The later of c and i counts.

@@ -34,6 +34,9 @@ def _anything(result: DataType | None) -> Resolver:
 
 def _case(arguments: Sequence[Argument]) -> Signature:
     """Conditions at the even places, values at the odd ones and at the end."""
+    check_count(len(arguments), 3, None)
+    if len(arguments) % 2 == 0:
+        raise SignatureError("takes pairs of a condition and a value, and a default")
     types = [argument.type for argument in arguments]
     value_places = {*range(1, len(types) - 1, 2), len(types) - 1}
     common = common_type([types[place] for place in sorted(value_places)])
