@@ -18,13 +18,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from airflow_provider_mlfeat.engine.pruning import prune, references, renumber, select
+from airflow_provider_mlfeat.engine.reading import inputs_of
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.types import BIGINT
 
 PORT = "#port"  # the database of a fragment's ports: no stored table can have it
 SINGLE_ROW = (PORT, "single_row")  # a table of one row without columns
 ARRIVAL = plan.Column("#arrival", BIGINT)
-SMALL_ROWS = 200_000  # right sides of joins with fewer rows go to every partition as a copy
+# A right side of a join goes to every partition as a copy when it has at most so many rows, and at most this part of
+# the left side's rows; a few rows are copied in any case.
+SMALL_ROWS, SMALL_SHARE, FEW_ROWS = 200_000, 0.25, 1_000
 
 Table = tuple[str, str]
 
@@ -130,7 +133,10 @@ class _Cutter:
         number = len(self.producers)
         self.producers[number] = producer
         made = self.fragments[producer]
-        schema = made.relation.schema
+        # A port's columns are called by their numbers: names may repeat in a query's output.
+        schema = tuple(
+            plan.Column(str(place), column.type) for place, column in enumerate(made.relation.schema)
+        )
         return _Piece(plan.Source(PORT, str(number), schema), len(schema) - made.arrival, {number: None})
 
     def table(self, table: Table, schema: plan.Schema) -> _Piece:
@@ -254,7 +260,7 @@ class _Cutter:
     def join(self, relation: plan.Join) -> _Piece:
         left_width, right_width = len(relation.left.schema), len(relation.right.schema)
         left, right = self.cut(relation.left), self.cut(relation.right)
-        if not relation.left_keys or self.is_small(relation.right):
+        if not relation.left_keys or self.is_small(relation.right, relation.left):
             # Any place of a left row will do: the right side is there.
             right = self.copied(right)
         else:
@@ -440,26 +446,30 @@ class _Cutter:
         limited = plan.Limit(piece.relation, count, piece.relation.schema)
         return replace(piece, relation=limited, spoiled=True)
 
-    def is_small(self, relation: plan.Relation) -> bool:
-        """Whether every stored table below is known to have few rows."""
-        if isinstance(relation, plan.Source):
-            return self.row_counts.get((relation.database, relation.table), SMALL_ROWS) < SMALL_ROWS
-        return all(self.is_small(part) for part in inputs_of(relation))
+    def is_small(self, right: plan.Relation, left: plan.Relation) -> bool:
+        """Whether the right side of a join is known to have few rows, compared with the left one."""
+        rows, left_rows = self.row_count(right), self.row_count(left)
+        if rows is None:
+            return False
+        return rows <= FEW_ROWS or (rows <= SMALL_ROWS and left_rows is not None and rows <= left_rows * SMALL_SHARE)
 
-
-def inputs_of(relation: plan.Relation) -> tuple[plan.Relation, ...]:
-    """The relations that a relation reads directly."""
-    match relation:
-        case plan.Project() | plan.Filter() | plan.Aggregate() | plan.Limit():
-            return (relation.input,)
-        case plan.Join():
-            return (relation.left, relation.right)
-        case plan.Windows():
-            return (relation.input, *(union for stream in relation.streams for union in stream.unions))
-        case plan.Union():
-            return relation.inputs
-        case _:
-            return ()
+    def row_count(self, relation: plan.Relation) -> int | None:
+        """A guess: all rows of the stored tables below, without unions and right sides."""
+        match relation:
+            case plan.Source():
+                return self.row_counts.get((relation.database, relation.table))
+            case plan.SingleRow():
+                return 1
+            case plan.Join():
+                return self.row_count(relation.left)
+            case plan.Windows():
+                return self.row_count(relation.input)
+            case plan.Union():
+                counts = [self.row_count(part) for part in relation.inputs]
+                return None if None in counts else sum(count or 0 for count in counts)
+            case _:
+                (below,) = inputs_of(relation)
+                return self.row_count(below)
 
 
 def cut_plan(query: plan.Plan, row_counts: dict[Table, int] | None = None) -> list[Fragment]:

@@ -89,6 +89,7 @@ class DataRuleError(Exception):
         places = [("table", table), ("column", column), ("row", row)]
         where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
         super().__init__(f"{message} ({where})" if where else message)
+        self.message = message
         self.table, self.column, self.row = table, column, row
 
 
