@@ -71,13 +71,16 @@ class FramedRows:
     :param bounds: the frames, per row of the timeline.
     :param settings: how to evaluate.
     :param samples: per row of the timeline the row that a setting is read from: the current one unless given.
+    :param targets: per row of the timeline its number in the answer: that in the main input unless given.
     """
 
     def __init__(
-        self, parts: Sequence[Rows], timeline: Timeline, bounds: Bounds, settings: Settings, samples: Bits | None = None
-    ) -> None:
+        self, parts: Sequence[Rows], timeline: Timeline, bounds: Bounds, settings: Settings,
+        samples: Bits | None = None, targets: Bits | None = None,
+    ) -> None:  # fmt: skip
         self.parts, self.timeline, self.bounds, self.settings = parts, timeline, bounds, settings
         self.samples = timeline.main if samples is None else samples
+        self.targets = timeline.main if targets is None else targets
         self._columns: dict[Expression, Column] = {}
         self._encoded: dict[Expression, tuple[Bits, Encoding]] = {}
 
@@ -111,7 +114,7 @@ class FramedRows:
     def evaluate(self, calls: Sequence[FramedCall]) -> list[Column]:
         """The calls' results, one row per row of the main input, in its order."""
         results: dict[int, Column] = {}
-        direct = [number for number, framed in enumerate(calls) if _is_direct(framed.call)]
+        direct = [number for number, framed in enumerate(calls) if is_direct(framed.call)]
         for number, column in zip(direct, self._walk([calls[number] for number in direct]), strict=True):
             results[number] = column
         for number, framed in enumerate(calls):
@@ -153,7 +156,7 @@ class FramedRows:
                 text = slid[place] if place in slid else concatenate([chunk[place] for chunk in texts])
                 assert text is not None
                 codes = np.empty_like(text.values)
-                codes[self.timeline.main] = text.values
+                codes[self.targets] = text.values
                 columns[instruction.result] = Column(STRING, codes, None, text.dictionary)
             else:
                 columns[instruction.result] = self._decode(instruction, program, bits[place], valid[place])
@@ -181,7 +184,7 @@ class FramedRows:
         operation, family = int(feature[Field.OPERATION]), int(feature[Field.FAMILY])
         if operation in (Operation.MINIMUM, Operation.MAXIMUM):
             slide_extreme(
-                low, high, include, self.timeline.main, self.currents, past, past_kept, now, now_kept, family,
+                low, high, include, self.targets, self.currents, past, past_kept, now, now_kept, family,
                 operation == Operation.MAXIMUM, _NO_LABELS, bits, valid,
             )  # fmt: skip
             return None
@@ -195,7 +198,7 @@ class FramedRows:
         wanted = wanted if 0 <= wanted <= 1024 else 1024
         frequent = np.empty((len(low), wanted), np.int64)
         slide_counts(
-            low, high, include, count, self.timeline.main, self.currents, codes[: len(past)], past_kept, now_codes,
+            low, high, include, count, self.targets, self.currents, codes[: len(past)], past_kept, now_codes,
             now_kept, values, family, _NO_LABELS, bits if operation == Operation.DISTINCT_COUNT else nothing,
             (bits if operation == Operation.TOP1_RATIO else nothing).view(np.float64), frequent,
         )  # fmt: skip
@@ -234,7 +237,7 @@ class FramedRows:
 
     def _text_room(self, features: Bits, rows: slice) -> Bits:
         """Per row how many entries the texts may have at most."""
-        room = np.zeros(len(self.timeline.main[rows]), np.int64)
+        room = np.zeros(len(self.targets[rows]), np.int64)
         for feature in features:
             frame = feature[Field.FRAME]
             wanted = int(feature[Field.PARAMETER])
@@ -258,7 +261,7 @@ class FramedRows:
         keys, values = np.empty(room, np.int64), np.empty(room, np.int64)
         walk(
             features, program.numbers[features[:, Field.RESULT]], self.bounds.low, self.bounds.high,
-            self.bounds.include, begin, end, self.timeline.main, self.currents, data.past,
+            self.bounds.include, begin, end, self.targets, self.currents, data.past,
             data.past.view(np.float64), data.past_kept, data.now, data.now.view(np.float64), data.now_kept,
             _NO_LABELS, bits, bits.view(np.float64), valid, texts, keys, values, values.view(np.float64),
         )  # fmt: skip
@@ -281,7 +284,7 @@ class FramedRows:
     def _evaluate_one(self, framed: FramedCall) -> Column:
         """A call that the walk cannot evaluate by itself."""
         step = self._rows_at_a_time(framed.frame)
-        order = self.timeline.main
+        order = self.targets
         pieces = [
             self._part(framed.frame, start, min(start + step, self.length))._evaluate_nested(framed.call)
             for start in range(0, max(self.length, 1), step)
@@ -492,7 +495,7 @@ def implementation_of(function: str) -> Implementation:
     return load_implementation(CATALOGUE.aggregates[function].implementation)
 
 
-def _is_direct(call: FrameCall) -> bool:
+def is_direct(call: FrameCall) -> bool:
     """Whether the walk can evaluate a call by itself."""
     if newest_comparison(call) is not None:
         return True

@@ -47,6 +47,14 @@ def _first_at_least(order, low, high, value):  # type: ignore[no-untyped-def]
 
 
 @kernel()
+def first_after(order, count, time):  # type: ignore[no-untyped-def]
+    """The first of `count` places whose order value is larger than `time`."""
+    if count == 0 or order[count - 1] <= time:
+        return np.int64(count)
+    return _first_at_least(order, np.int64(0), np.int64(count), time + 1)
+
+
+@kernel()
 def bounds_of_row(order, first, position, time, frame, hint):  # type: ignore[no-untyped-def]
     """The history slice of one row → (low, high).
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from airflow_provider_mlfeat.engine.kernels.categories import largest_values, measure_categories
 from airflow_provider_mlfeat.engine.kernels.compilation import kernel
-from airflow_provider_mlfeat.engine.kernels.frames import bounds_of_row
+from airflow_provider_mlfeat.engine.kernels.frames import bounds_of_row, first_after
 from airflow_provider_mlfeat.engine.kernels.histogram import (
     PADDING,
     count_values,
@@ -420,19 +420,25 @@ def walk(  # type: ignore[no-untyped-def]
 
 
 @kernel(
-    f"void({_INTS}, int64, int64, int64, {_INT_MATRIX}, {_INT_MATRIX}, float64[::1], {_INTS}, "
+    f"void({_INTS}, int64, int64, {_INT_MATRIX}, {_INT_MATRIX}, float64[::1], {_INTS}, "
     f"{_INT_MATRIX}, {_REAL_MATRIX}, {_MASK_MATRIX}, {_INT_MATRIX}, {_REAL_MATRIX}, {_MASK_MATRIX}, {_INTS}, "
     f"{_INT_MATRIX}, {_REAL_MATRIX}, {_MASK_MATRIX}, int64[:, :, ::1], {_INTS}, {_INTS}, float64[::1])"
 )
 def walk_one(  # type: ignore[no-untyped-def]
-    order, first, position, time, frames, features, numbers, includes, past, past_reals, past_kept, now, now_reals,
-    now_kept, labels, out_bits, out_reals, out_valid, texts, text_keys, text_bits, text_reals,
+    order, count, time, frames, features, numbers, includes, past, past_reals, past_kept, now, now_reals, now_kept,
+    labels, out_bits, out_reals, out_valid, texts, text_keys, text_bits, text_reals,
 ):  # fmt: skip
-    """Bounds and features of a single row; the caller provides text space for the longest frame."""
+    """Bounds and features of a single row that is newer than all of its history at the same time.
+
+    :param order, count: the order values of the history, and how many of them there are.
+    :param time: the row's order value; the other parameters are those of ``walk``.
+    """
+    out_valid[:] = 0
+    position = first_after(order, count, time)
     lows = np.empty((len(frames), 1), np.int64)
     highs = np.empty((len(frames), 1), np.int64)
     for frame in range(len(frames)):
-        bounds = bounds_of_row(order, first, position, time, frames[frame], first)
+        bounds = bounds_of_row(order, 0, position, time, frames[frame], 0)
         lows[frame, 0] = bounds[0]
         highs[frame, 0] = bounds[1]
     row = np.zeros(1, np.int64)
