@@ -19,8 +19,9 @@ from tests.conformance.comparing import close
 
 # Training names of the 42 columns in SELECT order.
 NAMES = (
-    *(["C1", "C2", "C3", "C4", "C5", "C6", "I1", "I2", "I3", "I4", "I5", "C7", "C8", "C9", "Label", "C10", "C11", "C12", "C13", "C14", "C15"]),
-    *(["C16", "C17", "C18", "C19", "C20", "I6", "I7", "I8", "I9", "I10", "C21", "C22", "C23", "C24", "C25", "C26", "I11", "I12", "I13", "C27", "C28"]),
+    *("C1", "C2", "C3", "C4", "C5", "C6", "I1", "I2", "I3", "I4", "I5", "C7", "C8", "C9", "Label"),
+    *(f"C{number}" for number in range(10, 21)),
+    *("I6", "I7", "I8", "I9", "I10", "C21", "C22", "C23", "C24", "C25", "C26", "I11", "I12", "I13", "C27", "C28"),
 )
 TRAINING = tuple(f"I{number}" for number in range(1, 14)) + tuple(f"C{number}" for number in range(1, 29))
 DISTINCT = (
@@ -58,7 +59,9 @@ def load_tables(folder: Path) -> dict[tuple[str, str], pa.Table]:
     for table, pairs in table_columns(folder).items():
         shape = to_arrow(pairs, [])
         stored = folder / ("flattenRequest_clean" if table == "flattenRequest" else table)
-        tables["", table] = pq.read_table(stored).select(shape.column_names).cast(shape.schema) if stored.exists() else shape
+        if stored.exists():
+            shape = pq.read_table(stored).select(shape.column_names).cast(shape.schema)
+        tables["", table] = shape
     return tables
 
 
@@ -104,8 +107,8 @@ ONLINE_REQUEST = (
     *(REQUEST_ID, 1458045784000, "681271", "200080_5505", "200080", "5505", 1458045784000, 1, "2016-03-15 20:43:04"),
 )
 ONLINE_ANSWER = (
-    *(REQUEST_ID, 1458045784000, REQUEST_ID, "200080_5505", "5505", "200080", 1, 1.0, 1.0, 1, 1, 3, 1, REQUEST_ID, None),
-    *("3", "1", "1", "214", "8", 1603438960564, None, None, None, None, REQUEST_ID),
+    *(REQUEST_ID, 1458045784000, REQUEST_ID, "200080_5505", "5505", "200080", 1, 1.0, 1.0, 1, 1, 3, 1, REQUEST_ID),
+    *(None, "3", "1", "1", "214", "8", 1603438960564, None, None, None, None, REQUEST_ID),
     *(0.02879999950528145, 0.0, 0.0, 2, 2, "1,,NULL", "4,0,NULL", REQUEST_ID, ",NULL,NULL", ",NULL,NULL"),
     *(",NULL,NULL", 1, 1, 1, ",NULL,NULL", ",NULL,NULL"),
 )

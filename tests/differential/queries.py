@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
@@ -20,11 +20,15 @@ class Query:
     :param sql: its text.
     :param order: the column that its windows are ordered by.
     :param parity: whether a replay in time order must give the batch answer.
+    :param time_zone: the session's zone.
+    :param null_join_keys: whether NULL keys of joins ``match`` or ``never`` do.
     """
 
     sql: str
     order: str
     parity: bool = True
+    time_zone: str = "+08:00"
+    null_join_keys: str = "match"
 
 
 def _items(draw: st.DrawFn, qualifiers: tuple[str, ...], most: int = 3) -> list[str]:
@@ -190,7 +194,13 @@ _SHAPES: list[Callable[[st.DrawFn], Query]] = [
 ]
 
 
+# The default, its opposite, and zones with summer time.
+_ZONES = ("+08:00", "+08:00", "-03:30", "UTC", "America/New_York", "Asia/Shanghai")
+
+
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
-    """A query of any shape."""
-    return draw(st.sampled_from(_SHAPES))(draw)
+    """A query of any shape, in any session."""
+    query = draw(st.sampled_from(_SHAPES))(draw)
+    zone = draw(st.sampled_from(_ZONES))
+    return replace(query, time_zone=zone, null_join_keys=draw(st.sampled_from(["match", "match", "never"])))

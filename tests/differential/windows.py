@@ -108,8 +108,8 @@ def draw_window(
     partition = ", ".join(f"{qualifier}.{column}" for column in columns)
     rows = draw(st.booleans())
     ordered = not rows or draw(st.integers(0, 9)) < 9
-    parts = []
-    if unions and draw(st.booleans()):
+    parts: list[str] = []
+    if draw(st.booleans()) and unions:
         sources = draw(st.lists(st.sampled_from(unions), min_size=1, max_size=2, unique=True))
         parts.append(f"UNION {', '.join(sources)}")
     parts.append(f"PARTITION BY {partition}")
