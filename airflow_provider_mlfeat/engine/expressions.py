@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from airflow_provider_mlfeat.engine.column import Column, all_valid, numpy_type
+from airflow_provider_mlfeat.engine.column import Column, all_valid, numpy_type, one_row_maker
 from airflow_provider_mlfeat.engine.distinct import distinct_rows
 from airflow_provider_mlfeat.engine.functions.context import CallContext
 from airflow_provider_mlfeat.engine.functions.zones import zone_of
@@ -85,8 +86,13 @@ def _compile_call(call: Call, context: EvaluationContext) -> Evaluator:
     implementation = load_implementation(function.implementation)
     arguments = [compile_expression(argument, context) for argument in call.arguments]
     propagates = function.null_rule is NullRule.PROPAGATE
+    call_context = _call_context(call, context)
+    # What depends on the types alone is decided now.
+    specialize = getattr(implementation, "specialize", None)
+    if specialize is not None:
+        implementation = specialize(call_context)
     compiler = _compile_array if function.form is Form.ARRAY else _compile_columns
-    return compiler(implementation, _call_context(call, context), arguments, propagates)
+    return compiler(implementation, call_context, arguments, propagates)
 
 
 def _form(call: Call, function: ScalarFunction) -> Form:
@@ -115,10 +121,16 @@ def _compile_array(
             values, computed = values
             valid = computed if valid is None else valid & computed
         if values.dtype != dtype:
-            values = values.astype(dtype)
+            values = _narrow(values, dtype)
         return Column(result, values, valid)
 
     return evaluate
+
+
+@np.errstate(over="ignore")
+def _narrow(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Rounded to the width of the result's type; what is too large becomes infinite."""
+    return values.astype(dtype)
 
 
 def _compile_columns(
@@ -146,11 +158,12 @@ def _compile_rows(call: Call, context: EvaluationContext) -> Evaluator:
     leaves, function = _row_function(call, context)
     arguments = [compile_expression(leaf, context) for leaf in leaves]
     result: DataType = call.type
+    make_one = one_row_maker(result)
 
     def evaluate(columns: Sequence[Column], length: int) -> Column:
         given = [argument(columns, length) for argument in arguments]
         if length == 1:
-            return Column.constant(function([column.value(0) for column in given]), result, 1)
+            return make_one(function([column.value(0) for column in given]))
         if not given:
             return Column.constant(function(()), result, length)
         codes, rows = distinct_rows(given)

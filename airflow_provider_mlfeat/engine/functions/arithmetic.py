@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,22 +21,19 @@ def _is_bool(values: Array) -> bool:
     return values.dtype.kind == "b"
 
 
-@_QUIET
-def add(context: CallContext, left: Array, right: Array) -> Array:
-    """a + b."""
-    return left + right
+def _quiet_for_floats(compute: Callable[[Array, Array], Array]) -> Callable[[CallContext, Array, Array], Array]:
+    """Only floats warn of overflow, and silencing costs more than adding two numbers."""
+    quiet = _QUIET(compute)
+
+    def function(context: CallContext, left: Array, right: Array) -> Array:
+        return quiet(left, right) if left.dtype.kind == "f" else compute(left, right)
+
+    return function
 
 
-@_QUIET
-def subtract(context: CallContext, left: Array, right: Array) -> Array:
-    """a - b."""
-    return left ^ right if _is_bool(left) else left - right
-
-
-@_QUIET
-def multiply(context: CallContext, left: Array, right: Array) -> Array:
-    """a * b."""
-    return left * right
+add = _quiet_for_floats(operator.add)
+multiply = _quiet_for_floats(operator.mul)
+subtract = _quiet_for_floats(lambda left, right: left ^ right if left.dtype.kind == "b" else left - right)
 
 
 @_QUIET

@@ -51,11 +51,6 @@ def has_calendar(local: NDArray[np.int64]) -> NDArray[np.bool_]:
     return (local >= _FIRST_MILLISECOND) & (local <= _LAST_MILLISECOND)
 
 
-def years(days: NDArray[Any]) -> NDArray[np.int64]:
-    """The years of days."""
-    return _as_days(days).astype("M8[Y]").astype(np.int64) + 1970
-
-
 def months(days: NDArray[Any]) -> NDArray[np.int64]:
     """Months since January 1970 of days."""
     return _as_days(days).astype("M8[M]").astype(np.int64)
@@ -64,11 +59,6 @@ def months(days: NDArray[Any]) -> NDArray[np.int64]:
 def first_of_month(months_since_1970: NDArray[Any]) -> NDArray[np.int64]:
     """The first day of months."""
     return months_since_1970.astype(np.int64).view("M8[M]").astype("M8[D]").astype(np.int64)
-
-
-def first_of_year(days: NDArray[Any]) -> NDArray[np.int64]:
-    """The first day of the year of days."""
-    return _as_days(days).astype("M8[Y]").astype("M8[D]").astype(np.int64)
 
 
 def _as_days(days: NDArray[Any]) -> NDArray[Any]:

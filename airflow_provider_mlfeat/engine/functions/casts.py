@@ -54,6 +54,20 @@ def cast(context: CallContext, column: Column) -> Column:
     return Column(target, values, column.valid if valid is None else valid)
 
 
+def _specialize(context: CallContext) -> Callable[[CallContext, Column], Column]:
+    """The cast between two types, without looking at them again where numbers only change their width."""
+    (source,), target = context.arguments, context.result
+    if not (source.is_integer or source.kind in (Kind.BOOL, Kind.FLOAT)) or not target.is_numeric:
+        return cast
+    if source.is_floating and target.is_integer:
+        return cast
+    dtype = numpy_type(target)
+    return lambda context, column: Column(target, column.values.astype(dtype), column.valid)
+
+
+cast.specialize = _specialize  # type: ignore[attr-defined]
+
+
 def cast_value(context: CallContext, value: Any) -> Any:
     """A list or map whose elements are cast one by one."""
     return _cast_nested(value, context.arguments[0], context.result, context.zone)

@@ -17,77 +17,55 @@ from airflow_provider_mlfeat.engine.functions.calendar import (
     LATEST_DAY,
     MILLISECONDS_PER_DAY,
     first_of_month,
-    first_of_year,
     months,
     parse_local,
-    years,
 )
+from airflow_provider_mlfeat.engine.functions.calendar_kernels import Part, parts_of_days, parts_of_instants
 from airflow_provider_mlfeat.engine.functions.context import CallContext
+from airflow_provider_mlfeat.engine.functions.writing import writable
 from airflow_provider_mlfeat.sql.types import STRING, Kind
 
-Part = Callable[[CallContext, Column], Column]
+DatePart = Callable[[CallContext, Column], Column]
 Numbers = NDArray[Any]
 
 _EPOCH = datetime.datetime(1970, 1, 1)
-_LAST_LOCAL = np.int64((LATEST_DAY + 1) * MILLISECONDS_PER_DAY - 1)
+_LAST_LOCAL = (LATEST_DAY + 1) * MILLISECONDS_PER_DAY - 1
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
-def _local(context: CallContext, column: Column) -> tuple[Numbers, NDArray[np.bool_] | None]:
-    """Local milliseconds of timestamps, and which are of 1970 or later and in the calendar (None: all)."""
-    local = context.zone.to_local(column.values)
-    # As unsigned numbers the negative ones are the largest, which saves a comparison.
-    valid = (column.values.view(np.uint64) <= _LAST_LOCAL) & (local <= _LAST_LOCAL)
-    if valid.all():
-        return local, None
-    return np.where(valid, local, 0), valid
+def _part(part: Part) -> DatePart:
+    number = int(part)
 
-
-def _days(context: CallContext, column: Column) -> tuple[Numbers, NDArray[np.bool_] | None]:
-    if column.type.kind is Kind.DATE:
-        return column.values, None
-    local, valid = _local(context, column)
-    return local // MILLISECONDS_PER_DAY, valid
-
-
-def _of_day(name: str, part: Callable[[Numbers], Numbers]) -> Part:
     def date_part(context: CallContext, column: Column) -> Column:
-        days, valid = _days(context, column)
-        return Column(context.result, part(days).astype(np.int32), valid)
+        if column.type.kind is Kind.DATE:
+            return Column(context.result, parts_of_days(writable(column.values, np.int64), number))
+        zone = context.zone
+        parts, valid, complete = parts_of_instants(
+            writable(column.values, np.int64), zone.changes, zone.offsets, number
+        )
+        return Column(context.result, parts, None if complete else valid)
 
-    date_part.__name__ = name
+    date_part.__name__ = part.name.lower()
     return date_part
 
 
-def _of_clock(name: str, unit: int, count: int) -> Part:
-    def clock_part(context: CallContext, column: Column) -> Column:
-        local, valid = _local(context, column)
-        return Column(context.result, (local // unit % count).astype(np.int32), valid)
-
-    clock_part.__name__ = name
-    return clock_part
-
-
-def _iso_week(days: Numbers) -> Numbers:
-    """The week of a day is that of its Thursday, counted from the year's first Thursday."""
-    thursday = days - (days + 3) % 7 + 3
-    return (thursday - first_of_year(thursday)) // 7 + 1
+year = _part(Part.YEAR)
+month = _part(Part.MONTH)
+day = _part(Part.DAY)
+dayofweek = _part(Part.DAY_OF_WEEK)
+dayofyear = _part(Part.DAY_OF_YEAR)
+weekofyear = _part(Part.ISO_WEEK)
+last_day = _part(Part.LAST_DAY)
+hour = _part(Part.HOUR)
+minute = _part(Part.MINUTE)
+second = _part(Part.SECOND)
 
 
-def _last_of_month(days: Numbers) -> Numbers:
-    return first_of_month(months(days) + 1) - 1
-
-
-year = _of_day("year", years)
-month = _of_day("month", lambda days: months(days) % 12 + 1)
-day = _of_day("day", lambda days: days - first_of_month(months(days)) + 1)
-dayofweek = _of_day("dayofweek", lambda days: (days + 4) % 7 + 1)
-dayofyear = _of_day("dayofyear", lambda days: days - first_of_year(days) + 1)
-weekofyear = _of_day("weekofyear", _iso_week)
-last_day = _of_day("last_day", _last_of_month)
-hour = _of_clock("hour", 3_600_000, 24)
-minute = _of_clock("minute", 60_000, 60)
-second = _of_clock("second", 1_000, 60)
+def _local(context: CallContext, column: Column) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Local milliseconds of timestamps, and which are of 1970 or later and in the calendar."""
+    local = context.zone.to_local(column.values)
+    valid = (column.values >= 0) & (column.values <= _LAST_LOCAL) & (local <= _LAST_LOCAL)
+    return np.where(valid, local, 0), valid
 
 
 def date_format(context: CallContext, column: Column, form: Column) -> Column:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.column import Column
 from airflow_provider_mlfeat.engine.distinct import distinct_integers
-from airflow_provider_mlfeat.engine.functions.calendar import first_of_month, months, years
+from airflow_provider_mlfeat.engine.functions.calendar_kernels import Part, parts_of_days
 from airflow_provider_mlfeat.engine.functions.context import CallContext
 from airflow_provider_mlfeat.engine.functions.farmhash import fingerprints
+from airflow_provider_mlfeat.engine.functions.writing import writable
 from airflow_provider_mlfeat.sql.types import BIGINT, DataType, Kind
 
 
@@ -57,16 +58,9 @@ def _hash_strings(strings: pa.StringArray) -> NDArray[np.int64]:
 def _hash_numbers(column: Column) -> NDArray[np.int64]:
     values = np.ascontiguousarray(column.values)
     if column.type.kind is Kind.DATE:
-        values = _date_codes(values)
+        values = parts_of_days(writable(values, np.int64), int(Part.HASH_CODE))
     width = values.dtype.itemsize
     offsets = np.arange(len(values) + 1, dtype=np.int64) * width
     little_endian = values.astype(values.dtype.newbyteorder("<"))
     hashes: NDArray[np.int64] = fingerprints(little_endian.view(np.uint8), offsets).view(np.int64)
     return hashes
-
-
-def _date_codes(days: NDArray[Any]) -> NDArray[np.int32]:
-    """The number that stands for a date: a byte each for day and month, and the years since 1900."""
-    month = months(days)
-    codes = (years(days) - 1900) * 65536 + month % 12 * 256 + days - first_of_month(month) + 1
-    return codes.astype(np.int32)

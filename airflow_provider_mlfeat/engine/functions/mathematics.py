@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.functions.context import CallContext
+from airflow_provider_mlfeat.engine.functions.rounding import round_integers, round_reals
+from airflow_provider_mlfeat.engine.functions.writing import writable
 
 Array = NDArray[Any]
 _QUIET = np.errstate(all="ignore")
@@ -87,40 +89,13 @@ def floor(context: CallContext, values: Array) -> Array:
     return np.floor(values)
 
 
-@_QUIET
 def round_half_away(context: CallContext, values: Array, digits: Array | None = None) -> Array:
     """Rounded to a number of decimals, half away from zero, in the type of the value."""
     if digits is None:
-        digits = np.zeros(1, np.int64)
+        digits = np.zeros(len(values), np.int64)
     if values.dtype.kind == "f":
-        return _round_real(values.astype(np.float64, copy=False), digits)
-    return _round_whole(values, digits)
-
-
-def _round_real(values: Array, digits: Array) -> Array:
-    scale = np.power(10.0, np.abs(digits))
-    scaled = np.where(digits >= 0, values * scale, values / scale)
-    # Beyond 2**52 there are no fractions, and adding a half would round by itself.
-    whole = np.where(np.abs(scaled) < 2.0**52, np.copysign(np.floor(np.abs(scaled) + 0.5), scaled), scaled)
-    rounded = np.where(digits >= 0, whole / scale, whole * scale)
-    # Too many decimals leave the value, too many places before the point leave nothing of it.
-    otherwise = np.where((digits >= 0) | ~np.isfinite(values), values, 0.0)
-    return np.where(np.isfinite(scaled) & np.isfinite(scale), rounded, otherwise)
-
-
-def _round_whole(values: Array, digits: Array) -> Array:
-    """No decimals to round, unless before the point; beyond 19 places everything rounds to 0."""
-    if (digits >= 0).all():
-        return values
-    places = np.clip(-digits, 0, 19).astype(np.uint64)
-    scale = np.power(np.uint64(10), places)
-    wide = values.astype(np.int64)
-    # Unsigned, because the most negative number has no positive counterpart.
-    size = np.where(wide < 0, np.negative(wide).astype(np.uint64), wide.astype(np.uint64))
-    remainder = size % scale
-    up = (remainder >= scale - remainder) & (scale > 1)
-    rounded = (size - remainder + np.where(up, scale, np.uint64(0))).astype(np.int64)
-    return np.where(digits < -19, 0, np.where(wide < 0, -rounded, rounded)).astype(values.dtype)
+        return round_reals(writable(values, np.float64), writable(digits, np.int64))
+    return round_integers(writable(values, np.int64), writable(digits, np.int64))
 
 
 @_QUIET

@@ -27,30 +27,30 @@ class Zone:
     A local time that a zone skipped or had twice is read with the offset before the change. After the year 2100 a
     zone keeps its last offset.
 
-    :param instants: when the offset changes, ascending.
+    :param changes: when the offset changes, ascending.
     :param offsets: the offset before the first change and after each.
     """
 
-    __slots__ = ("_fixed", "_instants", "_local_changes", "_offsets")
+    __slots__ = ("_fixed", "_local_changes", "changes", "offsets")
 
-    def __init__(self, instants: list[int], offsets: list[int]) -> None:
-        self._fixed = offsets[0] if not instants else None
-        self._instants = np.array(instants, np.int64)
-        self._offsets = np.array(offsets, np.int64)
+    def __init__(self, changes: list[int], offsets: list[int]) -> None:
+        self._fixed = None if changes else offsets[0]
+        self.changes = np.array(changes, np.int64)
+        self.offsets = np.array(offsets, np.int64)
         # In local time the new offset holds from where neither the old nor the new clock shows an earlier time.
-        self._local_changes = self._instants + np.maximum(self._offsets[:-1], self._offsets[1:])
+        self._local_changes = self.changes + np.maximum(self.offsets[:-1], self.offsets[1:])
 
     def to_local(self, milliseconds: NDArray[np.int64]) -> NDArray[np.int64]:
         """Local times of instants."""
         if self._fixed is not None:
             return milliseconds + self._fixed
-        return milliseconds + self._offsets[np.searchsorted(self._instants, milliseconds, "right")]
+        return milliseconds + self.offsets[np.searchsorted(self.changes, milliseconds, "right")]
 
     def to_instant(self, local: NDArray[np.int64]) -> NDArray[np.int64]:
         """Instants of local times."""
         if self._fixed is not None:
             return local - self._fixed
-        return local - self._offsets[np.searchsorted(self._local_changes, local, "right")]
+        return local - self.offsets[np.searchsorted(self._local_changes, local, "right")]
 
 
 @lru_cache(maxsize=32)
@@ -70,7 +70,7 @@ def zone_of(name: str) -> Zone:
 def _transitions(info: ZoneInfo) -> Zone:
     """Find the changes of offset by bisection between probes."""
     probes = [_FIRST + number * _PROBE for number in range((_LAST - _FIRST) // _PROBE)]
-    instants: list[int] = []
+    changes: list[int] = []
     offsets = [_offset(info, probes[0])]
     for before, after in pairwise(probes):
         if _offset(info, after) == offsets[-1]:
@@ -78,9 +78,9 @@ def _transitions(info: ZoneInfo) -> Zone:
         while after - before > _SECOND:
             middle = before + (after - before) // 2 // _SECOND * _SECOND
             before, after = (middle, after) if _offset(info, middle) == offsets[-1] else (before, middle)
-        instants.append((after - _EPOCH) // _MILLISECOND)
+        changes.append((after - _EPOCH) // _MILLISECOND)
         offsets.append(_offset(info, after))
-    return Zone(instants, offsets)
+    return Zone(changes, offsets)
 
 
 def _offset(info: ZoneInfo, moment: datetime.datetime) -> int:
