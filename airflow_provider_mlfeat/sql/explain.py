@@ -183,12 +183,16 @@ def describe(expression: Expression, schema: Schema) -> str:
             return _call(expression.function, expression.arguments, schema)
         case Call(function="cast"):
             return f"cast({describe(expression.arguments[0], schema)} as {expression.type})"
-        case Call() if expression.function in _INFIX and len(expression.arguments) == 2:
-            left, right = (describe(argument, schema) for argument in expression.arguments)
-            return f"({left} {_INFIX[expression.function]} {right})"
+        case Call() if _is_infix(expression):
+            operator = f" {_INFIX[expression.function]} "
+            return f"({operator.join(describe(argument, schema) for argument in expression.arguments)})"
         case Call():
             return _call(expression.function, expression.arguments, schema)
     raise AssertionError(f"no text for {expression!r}")
+
+
+def _is_infix(call: Call) -> bool:
+    return call.function in ("and", "or") or (call.function in _INFIX and len(call.arguments) == 2)
 
 
 def _call(function: str, arguments: Sequence[Expression], schema: Schema) -> str:

@@ -67,7 +67,8 @@ def format_sql(text: str) -> str:
     """The script, laid out; formatting it again changes nothing. Raises an SqlError for a text that is no script."""
     tokens = tokenize(text)
     marks = parse_tokens(tokens, text)[1]
-    return _Printer(_pieces(text, tokens, marks)).run(_comments(text[tokens[-1].end + 1 :])[0] if tokens else [text])
+    after = tokens[-1].end + 1 if tokens else 0
+    return _Printer(_pieces(text, tokens, marks)).run(_comments(text[after:])[0])
 
 
 # ── tokens and comments ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -76,12 +77,17 @@ def format_sql(text: str) -> str:
 def _pieces(text: str, tokens: Sequence[Token], marks: Marks) -> list[_Piece]:
     pieces: list[_Piece] = []
     previous: Token | None = None
+    carried: list[str] = []
     for token in tokens:
         written = text[token.start : token.end + 1]
         unit = previous is not None and previous.token_type is TokenType.NUMBER and previous.end + 1 == token.start
         is_word = token.token_type is TokenType.VAR
         keyword = written.upper() if is_word and token.start not in marks.names and not unit else ""
         comments, trailing = _comments(text[previous.end + 1 if previous else 0 : token.start])
+        comments, trailing = [*carried, *comments], trailing or bool(carried)
+        # A comment before a comma goes behind it.
+        carried = comments if token.token_type is TokenType.COMMA else []
+        comments = [] if carried else comments
         glued = token.start in marks.tight or (unit and is_word) or _is_glued(previous, token, marks)
         trailing = trailing and previous is not None
         pieces.append(_Piece(keyword or written, token.token_type, keyword, tuple(comments), trailing, glued))
@@ -141,7 +147,7 @@ class _Printer:
             self._piece(number, piece)
         self._end_line()
         self._lines.extend(tail)
-        return "\n".join(line.rstrip() for line in self._lines).strip("\n") + "\n"
+        return "".join(f"{line.rstrip()}\n" for line in self._lines)
 
     def _piece(self, number: int, piece: _Piece) -> None:
         level = self._levels[-1]

@@ -77,7 +77,10 @@ def plan_query(
     options = SessionOptions(time_zone, null_join_keys)
     parsed = parse_query(query) if isinstance(query, str) else query
     try:
-        return _plan(parsed, catalog, mode, database, options, tuple(parameter_types))
+        plan = _plan(parsed, catalog, mode, database, options, tuple(parameter_types))
+        # A plan that cannot be written down is of no use: this is the place to say so.
+        plan.to_json()
+        return plan
     except RecursionError:
         raise SqlError("the query is nested too deeply").with_source(parsed.source) from None
     except SqlError as error:

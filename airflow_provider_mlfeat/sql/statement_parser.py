@@ -142,7 +142,7 @@ class StatementParser(TableParser):
         return int(first.text)
 
     def _constant(self) -> s.Constant:
-        position, node = self.here(), self.scalar()
+        position, node = self.here(), self.operand()
         if node.key == "anonymous" and node.name.lower() in TYPE_NAMES and len(node.expressions) == 1:
             node = node.expressions[0]
         value = constant(node)

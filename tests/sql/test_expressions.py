@@ -48,6 +48,7 @@ def bound(expression: str) -> str:
         ("CASE WHEN flag THEN 1 ELSE 2 END", "case(flag, 1, 2)"),
         ("CASE id WHEN 1 THEN 'a' WHEN 2 THEN 'b' END", "case((id = 1), 'a', (id = 2), 'b', NULL)"),
         ("id == 1", "(id = 1)"),
+        ("flag AND (id = 1 AND flag) AND (flag OR flag)", "(flag AND (id = 1) AND flag AND (flag OR flag))"),
         ("id <> 1 OR id != 2", "((id <> 1) OR (id <> 2))"),
     ],
 )

@@ -29,7 +29,7 @@ def test_equality_terms_are_keys_and_the_rest_is_a_condition() -> None:
     assert found.left_keys[0] == ColumnReference(1, found.left.schema[1].type)
     assert describe(found.left_keys[1], found.left.schema) == "(id + 1)"
     assert [describe(key, found.right.schema) for key in found.right_keys] == ["key", "id"]
-    assert condition(found) == "(((ts >= at_time) AND (value > 1.0)) AND (id = 3))"
+    assert condition(found) == "((ts >= at_time) AND (value > 1.0) AND (id = 3))"
     assert (found.how, found.order, found.descending) == ("last", None, False)
 
 

@@ -93,8 +93,7 @@ class ExpressionBinder:
         handler = self._handlers.get(type(node))
         if handler is not None:
             return handler(node)
-        operands = [node.this, *node.expressions] if isinstance(node, exp.Bracket) else list(node.iter_expressions())
-        return self._call(_OPERATORS[type(node)], [self.bind(operand) for operand in operands], node)
+        return self._call(_OPERATORS[type(node)], [self.bind(operand) for operand in _operands(node)], node)
 
     def condition(self, node: exp.Expr) -> Expression:
         """A condition: a bool, or anything that has a truth value."""
@@ -219,6 +218,29 @@ class ExpressionBinder:
         if item.type in (element, NULL) or (item.type.is_numeric and element.is_numeric):
             return calls.coerce(item, element)
         raise SqlTypeError(f"{item.type} is no element of array<{element}>", position_of(node))
+
+
+def _operands(node: exp.Expr) -> list[exp.Expr]:
+    """The operands of an operator; a chain of ANDs or ORs is one operator with many."""
+    if isinstance(node, exp.Bracket):
+        return [node.this, *node.expressions]
+    if isinstance(node, exp.And | exp.Or):
+        return terms(node, type(node))
+    return list(node.iter_expressions())
+
+
+def terms(node: exp.Expr, kind: type[exp.Expr]) -> list[exp.Expr]:
+    """The terms that a chain of operators of one kind joins, parentheses in the chain left out."""
+    found: list[exp.Expr] = []
+    waiting = [node]
+    while waiting:
+        term = waiting.pop()
+        inner = term.unnest() if isinstance(term, exp.Paren) else term
+        if isinstance(inner, kind):
+            waiting += [inner.expression, inner.this]
+        else:
+            found.append(term)
+    return found
 
 
 def is_list(type_: DataType) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from airflow_provider_mlfeat.sql.binder import calls
-from airflow_provider_mlfeat.sql.binder.expressions import ExpressionBinder
+from airflow_provider_mlfeat.sql.binder.expressions import ExpressionBinder, terms
 from airflow_provider_mlfeat.sql.binder.implicit_order import implicit_order
 from airflow_provider_mlfeat.sql.binder.scope import Bound, Scope, schema_of
 from airflow_provider_mlfeat.sql.binder.session import Session
@@ -111,23 +111,14 @@ def _explicit_order(session: Session, right: Bound, node: exp.Join) -> int | Non
 def _split(session: Session, scope: Scope, width: int, on: exp.Expr) -> _Condition:
     binder = ExpressionBinder(session, scope, "ON")
     condition = _Condition()
-    for term in _terms(on):
+    for node in terms(on, exp.And):
+        term = node.unnest() if isinstance(node, exp.Paren) else node
         if isinstance(term, exp.EQ) and _add_keys(condition, binder, term, width):
             continue
         bound = binder.condition(term)
         condition.others.append(bound)
         condition.ordered |= _compares_time(bound, width)
     return condition
-
-
-def _terms(node: exp.Expr) -> Iterator[exp.Expr]:
-    """The terms that a top-level AND joins."""
-    node = node.unnest() if isinstance(node, exp.Paren) else node
-    if isinstance(node, exp.And):
-        yield from _terms(node.this)
-        yield from _terms(node.expression)
-    else:
-        yield node
 
 
 def _add_keys(condition: _Condition, binder: ExpressionBinder, term: exp.EQ, width: int) -> bool:
@@ -170,13 +161,10 @@ def _shifted(expression: Expression, width: int) -> Expression:
     return expression
 
 
-def _conjunction(terms: list[Expression]) -> Expression | None:
-    if not terms:
+def _conjunction(conditions: list[Expression]) -> Expression | None:
+    if not conditions:
         return None
-    condition = terms[0]
-    for term in terms[1:]:
-        condition = Call("and", (condition, term), BOOL)
-    return condition
+    return conditions[0] if len(conditions) == 1 else Call("and", tuple(conditions), BOOL)
 
 
 # ── the warning about time ──────────────────────────────────────────────────────────────────────────────────────────

@@ -101,6 +101,8 @@ class Scope:
         return SqlNameError(f"column '{text}' is ambiguous: it is in {' and in '.join(places)}", position_of(column))
 
     def _unknown(self, column: exp.Column) -> SqlNameError:
+        if not self.fields:
+            return SqlNameError(f"column '{_written(column)}' needs a table in FROM", position_of(column))
         visible = self._visible(column)
         if column.table and not visible:
             return self._unknown_relation(column)

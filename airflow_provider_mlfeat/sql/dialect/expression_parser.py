@@ -58,7 +58,7 @@ class ExpressionParser(TokenParser):
 
     def _climb(self, minimum: int) -> exp.Expr:
         start = self._index
-        left = self._prefix()
+        left = self.operand()
         while True:
             if minimum <= COMPARISON and self.at_any(_PREDICATES):
                 left = self._predicate(left, start)
@@ -74,18 +74,19 @@ class ExpressionParser(TokenParser):
             self._advance()
             left = self.node(kind(this=left, expression=self._climb(precedence + 1)), start)
 
-    def _prefix(self) -> exp.Expr:
+    def operand(self) -> exp.Expr:
+        """An operand with the signs before it and the subscripts after it."""
         start = self._index
         if self._curr.token_type in _PREFIX_SYMBOLS:
             self.marks.prefix.add(self._curr.start)
         if self.take_word("NOT") or self._match(TokenType.NOT):
             return self.node(exp.Not(this=self._climb(COMPARISON)), start)
         if self._match(TokenType.DASH):
-            return self.node(exp.Neg(this=self._prefix()), start)
+            return self.node(exp.Neg(this=self.operand()), start)
         if self._match(TokenType.PLUS):
-            return self._prefix()
+            return self.operand()
         if self._match(TokenType.TILDE):
-            return self.node(exp.BitwiseNot(this=self._prefix()), start)
+            return self.node(exp.BitwiseNot(this=self.operand()), start)
         operand = self._primary()
         while self.at(TokenType.L_BRACKET):
             self.marks.tight.add(self._curr.start)
