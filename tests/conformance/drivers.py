@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from airflow_provider_mlfeat.engine.batch import run_batch
-from airflow_provider_mlfeat.sql.plan import Plan
+from airflow_provider_mlfeat.engine.history import MemoryHistory
+from airflow_provider_mlfeat.engine.request import RequestProgram
+from airflow_provider_mlfeat.sql.plan import Column, Plan, Schema
 from airflow_provider_mlfeat.sql.planner import Mode
 from tests.conformance.arrow import from_arrow, to_arrow
-from tests.conformance.cases import Case
+from tests.conformance.cases import Case, Row, Table
 from tests.conformance.engines import (
     Answer,
     Engine,
     OracleBatch,
     OracleReplay,
+    Replay,
     columns_of,
     parameters_of,
     runs_in_batch,
@@ -70,9 +73,35 @@ class Spark:
         return Answer(columns_of(plan), rows)
 
 
+class Request(Replay):
+    """The request driver over a history in memory."""
+
+    name = "request"
+
+    def replay(
+        self, plan: Plan, tables: dict[tuple[str, str], Table], requests: Sequence[Row], insert: bool
+    ) -> list[Row]:
+        """The answers of one program, compiled once."""
+        store = MemoryHistory({name: _schema(table) for name, table in tables.items()})
+        for name, table in tables.items():
+            store.load(name, to_arrow(table.columns, table.rows))
+        program = RequestProgram(plan, store)
+        rows: list[Row] = []
+        for request in requests:
+            rows += program.answer(request)
+            if insert and plan.request_source is not None:
+                store.insert(plan.request_source, request)
+        return rows
+
+
+def _schema(table: Table) -> Schema:
+    return tuple(Column(name, kind) for name, kind in table.columns)
+
+
 ENGINES: dict[str, Callable[[], Engine]] = {
     "batch": Batch,
     "spark": Spark,
+    "request": Request,
     "oracle": OracleBatch,
     "oracle-request": OracleReplay,
 }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from airflow_provider_mlfeat.sql.plan import Plan
 from airflow_provider_mlfeat.sql.planner import Mode
-from tests.conformance.cases import Case, Columns, Row
+from tests.conformance.cases import Case, Columns, Row, Table
 from tests.oracle.evaluate import run_batch as oracle_batch
 from tests.oracle.evaluate import run_request as oracle_request
 
@@ -76,7 +76,7 @@ class Replay(ABC):
 
     def answer(self, case: Case, plan: Plan) -> Answer:
         """All answers, in the order of the request rows."""
-        tables = stored_rows(case)
+        tables = {(table.database, table.name): table for table in case.tables}
         source = plan.request_source
         given = plan.request_rows or case.request_rows
         if source is None:
@@ -84,12 +84,15 @@ class Replay(ABC):
         elif given is not None:
             rows = self.replay(plan, tables, list(given), insert=False)
         else:
-            rows = self.replay(plan, {**tables, source: ()}, list(tables[source]), insert=True)
+            waiting = tables[source]
+            rows = self.replay(plan, {**tables, source: replace(waiting, rows=())}, list(waiting.rows), insert=True)
         return Answer(columns_of(plan), rows)
 
     @abstractmethod
-    def replay(self, plan: Plan, stored: StoredRows, requests: list[Row], insert: bool) -> list[Row]:
-        """The answers to `requests`, each inserted after its answer when `insert`."""
+    def replay(
+        self, plan: Plan, tables: dict[tuple[str, str], Table], requests: Sequence[Row], insert: bool
+    ) -> list[Row]:
+        """The answers to `requests` over the stored tables, each inserted after its answer when `insert`."""
 
 
 class OracleBatch:
@@ -112,10 +115,13 @@ class OracleReplay(Replay):
 
     name = "oracle-request"
 
-    def replay(self, plan: Plan, stored: StoredRows, requests: list[Row], insert: bool) -> list[Row]:
+    def replay(
+        self, plan: Plan, tables: dict[tuple[str, str], Table], requests: Sequence[Row], insert: bool
+    ) -> list[Row]:
         """Every answer from scratch, over what is stored by then."""
         rows: list[Row] = []
         source = plan.request_source
+        stored: StoredRows = {name: table.rows for name, table in tables.items()}
         for request in requests:
             rows += oracle_request(plan, stored, request)
             if insert and source is not None:

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_mlfeat.engine.batch import run_batch
-from airflow_provider_mlfeat.sql.plan import Plan
+from airflow_provider_mlfeat.engine.history import MemoryHistory
+from airflow_provider_mlfeat.engine.request import RequestProgram
+from airflow_provider_mlfeat.sql.plan import Column, Plan
 from airflow_provider_mlfeat.sql.planner import plan_query
 from tests.conformance import jd
 from tests.conformance.arrow import from_arrow
@@ -45,3 +47,38 @@ def test_batch_counts_and_cells(plan: Plan, tables: Tables, reference: dict[str,
     assert len(plan.schema) == len(jd.NAMES)
     assert jd.distinct_counts(rows) == jd.DISTINCT
     assert jd.differing_cells(rows, reference) == []
+
+
+@pytest.fixture
+def store(folder: Path, tables: Tables) -> MemoryHistory:
+    columns = jd.table_columns(folder)
+    history = MemoryHistory(
+        {("", name): tuple(Column(column, kind) for column, kind in pairs) for name, pairs in columns.items()}
+    )
+    for name, table in tables.items():
+        if name != ("", "flattenRequest"):
+            history.load(name, table)
+    return history
+
+
+def test_the_online_row(plan: Plan, tables: Tables, store: MemoryHistory) -> None:
+    store.load(("", "flattenRequest"), tables["", "flattenRequest"])
+    (answer,) = RequestProgram(plan, store).answer(jd.ONLINE_REQUEST)
+    assert answer == jd.ONLINE_ANSWER
+    assert [type(value) for value in answer] == [type(value) for value in jd.ONLINE_ANSWER]
+
+
+def test_replay_is_batch(
+    plan: Plan, tables: Tables, store: MemoryHistory, reference: dict[str, tuple[Any, ...]]
+) -> None:
+    program = RequestProgram(plan, store)
+    time = [column.name for column in program.request_schema].index("eventTime")
+    requests = from_arrow(tables["", "flattenRequest"], program.request_schema)
+    answers = []
+    for row in sorted(requests, key=lambda request: request[time]):
+        answers += program.answer(row)
+        store.insert(("", "flattenRequest"), row)
+    assert jd.distinct_counts(answers) == jd.DISTINCT
+    assert jd.differing_cells(answers, reference) == []
+    batch = from_arrow(run_batch(plan, tables), plan.schema)
+    assert sorted(map(repr, answers)) == sorted(map(repr, batch))
