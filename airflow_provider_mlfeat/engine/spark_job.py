@@ -14,6 +14,7 @@ from typing import Any
 from airflow_provider_mlfeat.engine.spark_fragments import Fragment, Port, Reach, Route, Table
 from airflow_provider_mlfeat.engine.spark_hot_keys import HotKeys
 from airflow_provider_mlfeat.sql import plan
+from airflow_provider_mlfeat.sql.functions.user import import_user_functions, user_function_modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class Job:
                 "files": [[list(table), list(places.items())] for table, places in self.files.items()],
                 "parameters": self.parameters,
                 "memory": self.memory,
+                "function_modules": user_function_modules(),
             }
         )
 
@@ -122,6 +124,7 @@ class Job:
     def from_json(cls, text: str) -> Job:
         """The job of a text; the last few are remembered, since a worker runs many tasks of one job."""
         document = json.loads(text)
+        import_user_functions(document["function_modules"])
         plans = [plan.Plan.from_json(fragment["relation"]) for fragment in document["fragments"]]
         fragments = tuple(
             Fragment(

@@ -19,6 +19,7 @@ from airflow_provider_mlfeat.sql.functions.registry import (
 )
 
 IMPLEMENTATIONS = "airflow_provider_mlfeat.engine.functions"
+KERNELS = "airflow_provider_mlfeat.engine.kernels.aggregates"
 
 
 def named(usage: str, resolve: Resolver) -> Resolver:
@@ -89,7 +90,7 @@ class Group:
             AggregateFunction(
                 name=name,
                 resolve=named(usage, resolve),
-                implementation=name,
+                implementation=f"{KERNELS}:{name}",
                 null_rule=nulls,
                 empty=empty,
                 doc=doc,

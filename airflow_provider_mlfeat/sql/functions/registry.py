@@ -142,6 +142,13 @@ class Catalogue:
                 raise ValueError(f"function '{name}' is registered already")
             table[name] = function
 
+    def remove(self, name: str) -> None:
+        """Take the function of that name out, under all its names."""
+        tables: tuple[dict[str, Any], ...] = (self.scalars, self.aggregates)
+        for table in tables:
+            for known in [known for known, function in table.items() if function.name == name]:
+                del table[known]
+
     def names(self) -> list[str]:
         """Every name that a query may call."""
         return sorted({*self.scalars, *self.aggregates})
