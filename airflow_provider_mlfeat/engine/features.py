@@ -36,7 +36,7 @@ from airflow_provider_mlfeat.engine.program import (
     share,
 )
 from airflow_provider_mlfeat.engine.rows import Rows, evaluate
-from airflow_provider_mlfeat.engine.texts import text_column, valid_mask
+from airflow_provider_mlfeat.engine.texts import key_text_column, padded_text_column, pair_text_column, valid_mask
 from airflow_provider_mlfeat.sql.functions.registry import CATALOGUE, load_implementation
 from airflow_provider_mlfeat.sql.plan import Call, ColumnReference, Expression, FrameCall
 from airflow_provider_mlfeat.sql.types import STRING, Kind
@@ -196,11 +196,11 @@ class FramedRows:
         nothing = _NO_LABELS
         wanted = int(feature[Field.PARAMETER]) if operation == Operation.TOP_FREQUENCY else 0
         wanted = wanted if 0 <= wanted <= 1024 else 1024
-        frequent = np.empty((len(low), wanted), np.int64)
+        frequent, is_key = np.empty((len(low), wanted), np.int64), np.empty((len(low), wanted), np.int64)
         slide_counts(
             low, high, include, count, self.targets, self.currents, codes[: len(past)], past_kept, now_codes,
             now_kept, values, family, _NO_LABELS, bits if operation == Operation.DISTINCT_COUNT else nothing,
-            (bits if operation == Operation.TOP1_RATIO else nothing).view(np.float64), frequent,
+            (bits if operation == Operation.TOP1_RATIO else nothing).view(np.float64), frequent, is_key,
         )  # fmt: skip
         valid[:] = 1
         if operation != Operation.TOP_FREQUENCY:
@@ -209,7 +209,7 @@ class FramedRows:
         ends = np.arange(1, len(low) + 1) * wanted
         bounds = np.stack([np.where(high - low + include > 0, ends - wanted, ends), ends], axis=1)
         encoding = self.encoded(program.expressions[instruction.key])[1]
-        return text_column(bounds, frequent.ravel(), encoding, None, encoding, self.settings.context)
+        return padded_text_column(bounds, frequent.ravel(), encoding, is_key.ravel(), self.settings.context)
 
     def _is_long(self, feature: Bits) -> bool:
         """Whether rows stay in the frame for so long that moving its ends is cheaper than going through it."""
@@ -269,14 +269,15 @@ class FramedRows:
         for feature in with_text:
             instruction = program.instructions[feature[Field.RESULT]]
             assert instruction.key is not None
-            columns[int(feature[Field.RESULT])] = text_column(
-                texts[feature[Field.TEXT]],
-                keys,
-                self.encoded(program.expressions[instruction.key])[1],
-                values if instruction.with_values else None,
-                Encoding(instruction.value_type),
-                self.settings.context,
-            )
+            bounds, encoding = texts[feature[Field.TEXT]], self.encoded(program.expressions[instruction.key])[1]
+            if feature[Field.OPERATION] == Operation.TOP_FREQUENCY:
+                text = padded_text_column(bounds, keys, encoding, values, self.settings.context)
+            elif instruction.with_values:
+                value_encoding = Encoding(instruction.value_type)
+                text = pair_text_column(bounds, keys, encoding, values, value_encoding, self.settings.context)
+            else:
+                text = key_text_column(bounds, keys, encoding, self.settings.context)
+            columns[int(feature[Field.RESULT])] = text
         return columns
 
     # ── calls of other kinds ────────────────────────────────────────────────────────────────────────────────────────

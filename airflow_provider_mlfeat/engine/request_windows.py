@@ -22,7 +22,6 @@ from airflow_provider_mlfeat.engine.frames import frame_matrix
 from airflow_provider_mlfeat.engine.history import HistoryStore, SeriesKey
 from airflow_provider_mlfeat.engine.kernels.aggregates import AGGREGATES, AggregateKernel
 from airflow_provider_mlfeat.engine.kernels.frames import FrameField
-from airflow_provider_mlfeat.engine.kernels.histogram import PADDING
 from airflow_provider_mlfeat.engine.kernels.statistics import Family
 from airflow_provider_mlfeat.engine.kernels.walk import Field, Operation, walk_one
 from airflow_provider_mlfeat.engine.lineage import Origin, origins_of
@@ -254,12 +253,18 @@ class FastStream:
         is_string = key_type.kind is Kind.STRING
 
         def key_text(key: int) -> str:
-            if key == _PADDING:
-                return "NULL"
             if is_string:
                 return self._string(key)
             return format_key(key_decoder([key], [_as_real(key)]))
 
+        if self._features[self._features[:, Field.TEXT] == number][0, Field.OPERATION] == Operation.TOP_FREQUENCY:
+
+            def decode_padded(bits: list[int], reals: list[float]) -> str:
+                start, stop = bounds.tolist()
+                entries = zip(self._keys[start:stop].tolist(), self._values[start:stop].tolist(), strict=True)
+                return ",".join([key_text(key) if is_key else "NULL" for key, is_key in entries])
+
+            return decode_padded
         if not instruction.with_values:
 
             def decode_keys(bits: list[int], reals: list[float]) -> str:
@@ -285,7 +290,6 @@ class FastStream:
         return decode_pairs
 
 
-_PADDING = int(PADDING)
 _WIDTHS = {Kind.SMALLINT: 16, Kind.INT: 32}
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from airflow_provider_mlfeat.engine.column import Column, string_column
 from airflow_provider_mlfeat.engine.encoding import Bits, Encoding
 from airflow_provider_mlfeat.engine.expressions import EvaluationContext, compile_expression
-from airflow_provider_mlfeat.engine.kernels.histogram import PADDING
 from airflow_provider_mlfeat.engine.kernels.segments import distinct_segments, flatten
 from airflow_provider_mlfeat.sql.plan import Call, ColumnReference
 from airflow_provider_mlfeat.sql.types import STRING, DataType, Kind
@@ -36,34 +35,55 @@ def format_values(column: Column, context: EvaluationContext) -> list[str]:
     return [str(value) for value in column.to_values()]
 
 
-def _entry_texts(bits: Bits, encoding: Encoding, context: EvaluationContext) -> pa.StringArray:
-    encoded = pa.array(bits).dictionary_encode()
-    distinct = encoded.dictionary.to_numpy()
-    is_padding = distinct == PADDING
-    texts = format_values(encoding.decode(np.where(is_padding, 0, distinct), None), context)
-    for place in np.flatnonzero(is_padding).tolist():
-        texts[place] = "NULL"
-    return pa.array(texts, pa.string()).take(encoded.indices)
-
-
-def text_column(
-    bounds: Bits, keys: Bits, key_encoding: Encoding, values: Bits | None, value_encoding: Encoding, context: EvaluationContext
-) -> Column:
-    """The text of every row.
+def key_text_column(bounds: Bits, keys: Bits, encoding: Encoding, context: EvaluationContext) -> Column:
+    """Texts of keys.
 
     :param bounds: per row the start and stop of its entries.
-    :param keys, key_encoding: the entries' keys.
-    :param values, value_encoding: the entries' values; None for texts of keys alone.
+    :param keys, encoding: the entries' keys, and what they mean.
     """
+    return _text_column(bounds, keys, None, lambda places: _entry_texts(keys[places], encoding, context))
+
+
+def padded_text_column(
+    bounds: Bits, keys: Bits, encoding: Encoding, is_key: Bits, context: EvaluationContext
+) -> Column:
+    """Texts of keys, some of which are none and written as NULL."""
+
+    def entries(places: Bits) -> pa.StringArray:
+        texts = _entry_texts(keys[places], encoding, context)
+        return pc.if_else(pa.array(is_key[places].astype(np.bool_)), texts, "NULL")
+
+    return _text_column(bounds, keys, is_key, entries)
+
+
+def pair_text_column(
+    bounds: Bits, keys: Bits, encoding: Encoding, values: Bits, value_encoding: Encoding, context: EvaluationContext
+) -> Column:
+    """Texts of keys and values."""
+
+    def entries(places: Bits) -> pa.StringArray:
+        texts = _entry_texts(keys[places], encoding, context)
+        return pc.binary_join_element_wise(texts, _entry_texts(values[places], value_encoding, context), ":")
+
+    return _text_column(bounds, keys, values, entries)
+
+
+def _text_column(
+    bounds: Bits, keys: Bits, values: Bits | None, entries: Callable[[Bits], pa.StringArray]
+) -> Column:
     numbers, rows = distinct_segments(bounds, keys, _NOTHING if values is None else values)
-    places = flatten(np.ascontiguousarray(bounds[rows]))
-    entries = _entry_texts(keys[places], key_encoding, context)
-    if values is not None:
-        entries = pc.binary_join_element_wise(entries, _entry_texts(values[places], value_encoding, context), ":")
+    texts = entries(flatten(np.ascontiguousarray(bounds[rows])))
     lengths = bounds[rows, 1] - bounds[rows, 0]
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    texts = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), entries), ",")
-    return string_column(texts).take(numbers)
+    return string_column(pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), ",")).take(numbers)
+
+
+def _entry_texts(bits: Bits, encoding: Encoding, context: EvaluationContext) -> pa.StringArray:
+    encoded = pa.array(bits).dictionary_encode()
+    distinct = encoding.decode(encoded.dictionary.to_numpy(), None)
+    if distinct.dictionary is not None:
+        return distinct.to_arrow().take(encoded.indices)
+    return pa.array(format_values(distinct, context), pa.string()).take(encoded.indices)
 
 
 EntryFormat = Callable[[Any], str]

@@ -13,9 +13,6 @@ from airflow_provider_mlfeat.engine.kernels.statistics import sort_key
 
 _HASH = np.uint64(0x9E3779B97F4A7C15)
 
-# Stands for "no value" among the keys of a text, where it is written as NULL.
-PADDING = np.int64(-0x8000000000000000)
-
 
 @kernel()
 def count_values(buffer, count, slots, keys, counts):  # type: ignore[no-untyped-def]

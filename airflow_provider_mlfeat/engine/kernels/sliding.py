@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from airflow_provider_mlfeat.engine.kernels.compilation import kernel
-from airflow_provider_mlfeat.engine.kernels.histogram import PADDING, most_frequent
+from airflow_provider_mlfeat.engine.kernels.histogram import most_frequent
 from airflow_provider_mlfeat.engine.kernels.statistics import sort_key
 
 _INTS = "int64[::1]"
@@ -50,18 +50,19 @@ def _remove(code, counts, counts_of, members, member_of, state):  # type: ignore
 
 @kernel(
     f"void({_INTS}, {_INTS}, int64, int64, {_INTS}, {_INTS}, {_INTS}, {_MASK}, {_INTS}, {_MASK}, "
-    f"{_INTS}, int64, {_INTS}, {_INTS}, float64[::1], {_INT_MATRIX})"
+    f"{_INTS}, int64, {_INTS}, {_INTS}, float64[::1], {_INT_MATRIX}, {_INT_MATRIX})"
 )
 def slide_counts(  # type: ignore[no-untyped-def]
     low, high, include, code_count, targets, currents, past, past_kept, now, now_kept, values, family, labels,
-    distinct, ratios, frequent,
+    distinct, ratios, frequent, is_key,
 ):  # fmt: skip
     """Counts of the values of every frame.
 
     :param past, now: values as codes below `code_count`; `values` says what the codes stand for.
     :param distinct: gets how many values there are, per target; empty if nobody asks.
     :param ratios: gets the share of the most frequent one; empty if nobody asks.
-    :param frequent: gets the most frequent values [row, place]; no columns if nobody asks.
+    :param frequent: gets the most frequent values [row, place], and `is_key` whether there is one; no columns if
+        nobody asks.
     """
     counts = np.zeros(code_count, np.int64)
     counts_of = np.zeros(len(past) + 2, np.int64)
@@ -100,7 +101,8 @@ def slide_counts(  # type: ignore[no-untyped-def]
                 key_counts[member] = counts[members[member]]
             found = most_frequent(keys, key_counts, state[0], wanted, family, labels, chosen)
             for place in range(wanted):
-                frequent[row, place] = keys[chosen[place]] if place < found else PADDING
+                frequent[row, place] = keys[chosen[place]] if place < found else 0
+                is_key[row, place] = place < found
         if with_current:
             _remove(now[current], counts, counts_of, members, member_of, state)
             rows -= 1

@@ -15,7 +15,6 @@ from airflow_provider_mlfeat.engine.kernels.categories import largest_values, me
 from airflow_provider_mlfeat.engine.kernels.compilation import kernel
 from airflow_provider_mlfeat.engine.kernels.frames import bounds_of_row, first_after
 from airflow_provider_mlfeat.engine.kernels.histogram import (
-    PADDING,
     count_values,
     entropy,
     highest_count,
@@ -58,7 +57,7 @@ class Operation(IntEnum):
     LAST = 17
     NTH = 18
     COUNT_NEWEST = 19  # integer: rows that equal the newest one
-    TOP_FREQUENCY = 20  # keys
+    TOP_FREQUENCY = 20  # keys, and as values whether there is one: padding has none
     LARGEST = 21  # keys
     CATEGORIES = 22  # keys and values
 
@@ -275,7 +274,9 @@ def _walk_row(  # type: ignore[no-untyped-def]
                 if high - low + include > 0:
                     chosen = most_frequent(keys, counts, found, wanted, family, labels, groups)
                     for place in range(wanted):
-                        text_keys[text_place + place] = keys[groups[place]] if place < chosen else PADDING
+                        is_key = place < chosen
+                        text_keys[text_place + place] = keys[groups[place]] if is_key else 0
+                        text_bits[text_place + place] = is_key
                     written = wanted
             elif operation == _LARGEST:
                 written = largest_values(buffer, count, family, labels, parameter, text_keys, text_place)
