@@ -135,7 +135,7 @@ LISTS.scalar(
     "split",
     "split(s, d)",
     signature(TEXT, TEXT, result=STRING_LIST),
-    "The parts of s between delimiters d, left to right; none when d is empty.",
+    "The parts of s between delimiters d, left to right; none when d is empty or either is NULL.",
     form=Form.VALUE,
     own_nulls=True,
 )
@@ -143,7 +143,7 @@ LISTS.scalar(
     "split_by_key",
     "split_by_key(s, d, kv)",
     signature(TEXT, TEXT, TEXT, result=STRING_LIST),
-    "Of each part what stands before the first kv; parts without one are left out.",
+    "Of each part what stands before the first kv; parts without one are left out, and a NULL gives none.",
     form=Form.VALUE,
     own_nulls=True,
 )
@@ -151,7 +151,7 @@ LISTS.scalar(
     "split_by_value",
     "split_by_value(s, d, kv)",
     signature(TEXT, TEXT, TEXT, result=STRING_LIST),
-    "Of each part what stands after the first kv; parts without one are left out.",
+    "Of each part what stands after the first kv; parts without one are left out, and a NULL gives none.",
     form=Form.VALUE,
     own_nulls=True,
 )
@@ -201,7 +201,7 @@ LISTS.scalar(
     "array_contains",
     "array_contains(array, x)",
     lambda arguments: _contains(arguments, 0),
-    "Whether x is an element; a NULL x matches a NULL element.",
+    "Whether x, of the elements' type, is an element; a NULL x matches a NULL element.",
     form=Form.VALUE,
     own_nulls=True,
 )

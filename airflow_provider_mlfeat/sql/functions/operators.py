@@ -136,7 +136,9 @@ def pattern_match(arguments: Sequence[Argument]) -> Signature:
 
 
 ARITHMETIC = Group("Arithmetic operators", "arithmetic")
-ARITHMETIC.scalar("add", "a + b", _binary(_addition), "Sum; a timestamp plus milliseconds is a timestamp.")
+ARITHMETIC.scalar(
+    "add", "a + b", _binary(_addition), "Sum, also written add(a, b); a timestamp plus milliseconds is a timestamp."
+)
 ARITHMETIC.scalar(
     "subtract", "a - b", _binary(_subtraction), "Difference; a timestamp minus milliseconds is a timestamp."
 )
@@ -164,7 +166,11 @@ ARITHMETIC.scalar("bit_not", "~a", _bitwise(1), "Bitwise not.")
 
 COMPARISON = Group("Comparison operators", "comparison")
 for _name, _symbol, _words in (
-    ("equal", "=", "Whether both are equal (also written ==)."),
+    (
+        "equal",
+        "=",
+        "Whether both are equal (also ==); numbers compare with numbers, strings with anything, else types are equal.",
+    ),
     ("not_equal", "<>", "Whether both differ (also written !=)."),
     ("less", "<", "Whether a comes before b."),
     ("less_equal", "<=", "Whether a does not come after b."),

@@ -207,7 +207,8 @@ def _result_check(name: str, result: DataType) -> Callable[[Callable[..., Any], 
             raise DataRuleError(f"function '{name}' failed with {type(error).__name__}: {error}") from error
         if value is None:
             return None
-        if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+        is_expected: bool = isinstance(value, expected)
+        if not is_expected or (isinstance(value, bool) and bool not in expected):
             raise DataRuleError(f"function '{name}' gave a Python {type(value).__name__} for its type {result}")
         if bits is not None and not -(1 << (bits - 1)) <= value < 1 << (bits - 1):
             raise DataRuleError(f"function '{name}' gave {value}, which does not fit its type {result}")
