@@ -68,7 +68,8 @@ def format_sql(text: str) -> str:
     tokens = tokenize(text)
     marks = parse_tokens(tokens, text)[1]
     after = tokens[-1].end + 1 if tokens else 0
-    return _Printer(_pieces(text, tokens, marks)).run(_comments(text[after:])[0])
+    comments, trailing = _comments(text[after:])
+    return _Printer(_pieces(text, tokens, marks)).run(comments, trailing and bool(tokens))
 
 
 # ── tokens and comments ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -141,11 +142,13 @@ class _Printer:
         self._levels = [_Level("query", 0)]
         self._break_at: int | None = None
 
-    def run(self, tail: list[str]) -> str:
-        """The whole text; `tail` are the comments after the last token."""
+    def run(self, tail: list[str], trailing: bool) -> str:
+        """The whole text; `tail` are the comments after the last token, the first perhaps on its line."""
         for number, piece in enumerate(self._pieces):
             self._piece(number, piece)
         self._end_line()
+        if trailing:
+            self._lines[-1] += f"  {tail.pop(0)}"
         self._lines.extend(tail)
         return "".join(f"{line.rstrip()}\n" for line in self._lines)
 

@@ -99,7 +99,7 @@ def _stream_needs(main: Relation, stream: Stream) -> Iterator[Need]:
             elif frame.end > 0 or frame.exclude_current_time:
                 # The newest rows of the frame are not the newest of the table.
                 rows = None
-            rows = rows if _keeps_rows(source) else None
+            rows = rows if _keeps_rows(source, table) else None
             time = frame.start if frame.unit == "range" else None
             yield Need(table, tuple(key and key[1] for key in keys), order and order[1], rows, time)
 
@@ -110,15 +110,20 @@ def _join_needs(join: Join, request: tuple[str, str] | None) -> Iterator[Need]:
     table = next((found[0] for found in (*keys, order) if found is not None), None)
     if table is None or (request is not None and table == ".".join(filter(None, request))):
         return
-    enough = join.how == "last" and join.condition is None and not join.descending and _keeps_rows(join.right)
-    yield Need(table, tuple(key and key[1] for key in keys), order and order[1], 1 if enough else None, None)
+    enough = join.how == "last" and join.condition is None and not join.descending
+    rows = 1 if enough and _keeps_rows(join.right, table) else None
+    yield Need(table, tuple(key and key[1] for key in keys), order and order[1], rows, None)
 
 
-def _keeps_rows(relation: Relation) -> bool:
-    """Whether every row of the stored table is a row of the relation, so that numbers of rows mean the table's."""
-    while isinstance(relation, Project | Windows):
-        relation = relation.input
-    return isinstance(relation, Source)
+def _keeps_rows(relation: Relation, table: str) -> bool:
+    """Whether each row of the stored table is one row of the relation, so that numbers of rows mean the table's."""
+    while isinstance(relation, Project | Windows) or (isinstance(relation, Join) and relation.how == "last"):
+        relation = relation.left if isinstance(relation, Join) else relation.input
+    return isinstance(relation, Source) and _name(relation) == table
+
+
+def _name(source: Source) -> str:
+    return ".".join(filter(None, (source.database, source.table)))
 
 
 def _origin_of(expression: Expression, relation: Relation) -> tuple[str, str] | None:
@@ -129,7 +134,7 @@ def _origin(relation: Relation, column: int) -> tuple[str, str] | None:
     """Table and column that a column is a plain copy of."""
     match relation:
         case Source():
-            return ".".join(filter(None, (relation.database, relation.table))), relation.schema[column].name
+            return _name(relation), relation.schema[column].name
         case Filter() | Limit():
             return _origin(relation.input, column)
         case Project():

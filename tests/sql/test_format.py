@@ -34,8 +34,8 @@ PAIRS = [
         "WINDOW w AS (PARTITION BY k ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)\n",
     ),
     (
-        "select sum(a) over w from t window w as (union u partition by k order by ts rows_range between 14d open preceding "
-        "and 0s preceding maxsize 100 instance_not_in_window)",
+        "select sum(a) over w from t window w as (union u partition by k order by ts rows_range between 14d open "
+        "preceding and 0s preceding maxsize 100 instance_not_in_window)",
         "SELECT sum(a) OVER w\nFROM t\nWINDOW w AS (\n    UNION u\n    PARTITION BY k\n    ORDER BY ts\n"
         "    ROWS_RANGE BETWEEN 14d OPEN PRECEDING AND 0s PRECEDING MAXSIZE 100 INSTANCE_NOT_IN_WINDOW\n)\n",
     ),
@@ -47,7 +47,10 @@ PAIRS = [
     ("set @@session.execute_mode='offline'", "SET @@session.execute_mode = 'offline'\n"),
     ("deploy d options(sync=false) select a from t", "DEPLOY d OPTIONS (sync = false)\nSELECT a\nFROM t\n"),
     ("select a first, b AS last, `select` from t", "SELECT\n    a first,\n    b AS last,\n    `select`\nFROM t\n"),
-    ("-- head\nselect a -- x\n, b -- y\nfrom t -- z\n-- tail", "-- head\nSELECT\n    a,  -- x\n    b  -- y\nFROM t  -- z\n-- tail\n"),
+    (
+        "-- head\nselect a -- x\n, b -- y\nfrom t -- z\n-- tail",
+        "-- head\nSELECT\n    a,  -- x\n    b  -- y\nFROM t  -- z\n-- tail\n",
+    ),
     ("select /* one */ a + /* two */ b from t", "SELECT /* one */ a + /* two */ b\nFROM t\n"),
     ("select 'a -- b' # c\nfrom t", "SELECT 'a -- b'  # c\nFROM t\n"),
     (" -- nothing", "-- nothing\n"),

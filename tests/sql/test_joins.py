@@ -18,6 +18,12 @@ def join(text: str, **options: object) -> Join:
     return found
 
 
+def order_name(found: Join) -> str:
+    """The name of the right side's order column."""
+    assert found.order is not None
+    return found.right.schema[found.order].name
+
+
 def condition(found: Join) -> str | None:
     """The text of what is left of ON."""
     schema = (*found.left.schema, *found.right.schema)
@@ -25,7 +31,9 @@ def condition(found: Join) -> str | None:
 
 
 def test_equality_terms_are_keys_and_the_rest_is_a_condition() -> None:
-    found = join("LAST JOIN u ON t.key = u.key AND (u.id = t.id + 1 AND t.ts >= u.at_time) AND u.value > 1.0 AND t.id = 3")
+    found = join(
+        "LAST JOIN u ON t.key = u.key AND (u.id = t.id + 1 AND t.ts >= u.at_time) AND u.value > 1.0 AND t.id = 3"
+    )
     assert found.left_keys[0] == ColumnReference(1, found.left.schema[1].type)
     assert describe(found.left_keys[1], found.left.schema) == "(id + 1)"
     assert [describe(key, found.right.schema) for key in found.right_keys] == ["key", "id"]
@@ -64,7 +72,9 @@ def test_order_types(column: str) -> None:
 
 
 def test_the_order_column_is_of_the_right_side() -> None:
-    assert refused("SELECT t.id FROM t LAST JOIN u ORDER BY t.ts ON t.id = u.id").message == "no table or alias 't' here"
+    assert (
+        refused("SELECT t.id FROM t LAST JOIN u ORDER BY t.ts ON t.id = u.id").message == "no table or alias 't' here"
+    )
 
 
 def test_left_join() -> None:
@@ -107,12 +117,12 @@ def test_the_implicit_order_passes_through_projection_and_where() -> None:
 def test_a_hidden_column_orders_when_the_time_is_not_shown() -> None:
     query = plan("SELECT * FROM t LAST JOIN (SELECT id FROM u) AS x ON t.id = x.id", tables=catalog(u=INDEX))
     found = first(query.root, Join)
-    assert found.right.schema[found.order].name == "at_time"
+    assert order_name(found) == "at_time"
     assert [column.name for column in query.schema][-1] == "id"
     assert len(query.schema) == 11
     nested = "(SELECT id FROM (SELECT id, value FROM u WHERE value > 1)) AS x"
     found = join(f"LAST JOIN {nested} ON t.id = x.id", tables=catalog(u=INDEX))
-    assert found.right.schema[found.order].name == "at_time"
+    assert order_name(found) == "at_time"
     assert isinstance(first(found.right, Filter), Filter)
 
 
@@ -120,7 +130,7 @@ def test_the_implicit_order_passes_through_union_all() -> None:
     both = catalog(u=INDEX, v=IndexDefinition("j", ("id",), "step"))
     union = "(SELECT id, key FROM u UNION ALL SELECT id, key FROM u WHERE value > 1) AS x"
     found = join(f"LAST JOIN {union} ON t.id = x.id", tables=both)
-    assert found.right.schema[found.order].name == "at_time"
+    assert order_name(found) == "at_time"
     assert isinstance(first(found.right, Union), Union)
     distinct = union.replace("ALL", "DISTINCT")
     assert join(f"LAST JOIN {distinct} ON t.id = x.id", tables=both).order is None

@@ -121,7 +121,10 @@ def test_with_hides_a_table_but_not_from_its_own_body() -> None:
 
 
 def test_with_sees_earlier_names_and_outer_ones() -> None:
-    sql = "WITH a AS (SELECT id FROM t), b AS (SELECT id AS x FROM a) SELECT x FROM (WITH a AS (SELECT * FROM b) SELECT * FROM a)"
+    sql = (
+        "WITH a AS (SELECT id FROM t), b AS (SELECT id AS x FROM a) "
+        "SELECT x FROM (WITH a AS (SELECT * FROM b) SELECT * FROM a)"
+    )
     assert names(sql) == ["x"]
     assert refused("WITH a AS (SELECT x FROM b), b AS (SELECT 1 AS x) SELECT x FROM a").message == "unknown table 'b'"
     assert refused("WITH a AS (SELECT 1), A AS (SELECT 2) SELECT * FROM a").message == "WITH defines 'A' twice"
@@ -182,7 +185,10 @@ def test_refused_queries(sql: str, message: str) -> None:
 
 
 def test_groups() -> None:
-    query = plan("SELECT sum(id) + 1 AS s, t.key, count(*) AS c, SUM(id) AS again FROM t GROUP BY key HAVING count(*) > 1 LIMIT 2")
+    query = plan(
+        "SELECT sum(id) + 1 AS s, t.key, count(*) AS c, SUM(id) AS again FROM t "
+        "GROUP BY key HAVING count(*) > 1 LIMIT 2"
+    )
     aggregate = first(query.root, Aggregate)
     assert aggregate.keys == (1,)
     assert [(call.function, call.stream, call.frame) for call in aggregate.calls] == [("sum", 0, 0), ("count", 0, 0)]
@@ -199,7 +205,10 @@ def test_aggregates_without_a_window_give_one_row() -> None:
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("SELECT id, count(*) FROM t GROUP BY key", "column 'id' stands neither in GROUP BY nor in an aggregate function"),
+        (
+            "SELECT id, count(*) FROM t GROUP BY key",
+            "column 'id' stands neither in GROUP BY nor in an aggregate function",
+        ),
         ("SELECT * FROM v GROUP BY id", "column 'name' stands neither in GROUP BY nor in an aggregate function"),
         ("SELECT id, count(*) FROM t", "column 'id' stands neither in GROUP BY nor in an aggregate function"),
         ("SELECT count(*) FROM t GROUP BY number", "cannot group by 'number' of type double"),
@@ -218,11 +227,16 @@ def test_parameters_are_typed_by_the_caller() -> None:
     assert query.parameters == (INT, STRING)
     condition = first(query.root, Filter).condition
     assert condition.arguments[1].arguments[1] == Parameter(1, STRING)
-    assert refused("SELECT ? + ?", parameter_types=(INT,)).message == "parameter 2 has no type: 1 parameter type is given"
+    assert (
+        refused("SELECT ? + ?", parameter_types=(INT,)).message == "parameter 2 has no type: 1 parameter type is given"
+    )
 
 
 def test_config_gives_request_rows() -> None:
-    sql = "SELECT value FROM u CONFIG (execute_mode = 'request', values = [(1, 'a', 5, 1), (-2, NULL, '2020-05-22 10:43:40', 1.5)])"
+    sql = (
+        "SELECT value FROM u CONFIG (execute_mode = 'request', "
+        "values = [(1, 'a', 5, 1), (-2, NULL, '2020-05-22 10:43:40', 1.5)])"
+    )
     assert plan(sql).request_rows == ((1, "a", 5, 1.0), (-2, None, 1590115420000, 1.5))
     assert plan("SELECT name FROM v CONFIG (values = (1, 'a', 2))").request_rows == ((1, "a", 2),)
     assert plan("SELECT name FROM v").request_rows is None
@@ -290,8 +304,9 @@ def test_the_plan_is_the_same_in_both_modes(sql: str) -> None:
 
 def test_plan_ids_are_stable() -> None:
     sql = (
-        "SELECT id, sum(big) OVER w AS s, lag(text, 1) OVER w AS l FROM t LAST JOIN u ORDER BY u.at_time ON t.id = u.id "
-        "AND t.ts >= u.at_time WINDOW w AS (PARTITION BY t.key ORDER BY ts ROWS_RANGE BETWEEN 1d PRECEDING AND CURRENT ROW)"
+        "SELECT id, sum(big) OVER w AS s, lag(text, 1) OVER w AS l FROM t "
+        "LAST JOIN u ORDER BY u.at_time ON t.id = u.id AND t.ts >= u.at_time "
+        "WINDOW w AS (PARTITION BY t.key ORDER BY ts ROWS_RANGE BETWEEN 1d PRECEDING AND CURRENT ROW)"
     ).replace("SELECT id", "SELECT t.id")
     one = plan(sql)
     assert Plan.from_json(one.to_json()) == one
@@ -315,7 +330,10 @@ def test_constants_do_not_depend_on_their_spelling() -> None:
 def test_session_options() -> None:
     assert plan("SELECT 1", time_zone="Asia/Shanghai").time_zone == "Asia/Shanghai"
     assert refused("SELECT 1", time_zone="+8").message == "unknown time zone '+8'"
-    assert refused("SELECT 1", null_join_keys="sometimes").message == "null_join_keys is 'match' or 'never', not 'sometimes'"
+    assert (
+        refused("SELECT 1", null_join_keys="sometimes").message
+        == "null_join_keys is 'match' or 'never', not 'sometimes'"
+    )
 
 
 def test_deep_nesting_is_a_clear_error() -> None:
@@ -329,4 +347,7 @@ def test_a_long_chain_of_conditions_is_one_call() -> None:
 
 
 def test_every_relation_below_a_union_is_found() -> None:
-    assert len([r for r in relations(plan("SELECT id FROM t UNION ALL SELECT id FROM u").root) if isinstance(r, Source)]) == 2
+    assert (
+        len([r for r in relations(plan("SELECT id FROM t UNION ALL SELECT id FROM u").root) if isinstance(r, Source)])
+        == 2
+    )

@@ -77,7 +77,8 @@ def test_statements(sql: str, expected: s.Statement) -> None:
 
 def test_create_table() -> None:
     statement = parse_statement(
-        "CREATE TABLE IF NOT EXISTS d.t (a string NOT NULL, b int DEFAULT -3, c timestamp DEFAULT NULL, e float, f int64, "
+        "CREATE TABLE IF NOT EXISTS d.t (a string NOT NULL, b int DEFAULT -3, c timestamp DEFAULT NULL, "
+        "e float, f int64, "
         "INDEX(KEY=(a, b), TS=c, TTL_TYPE=absorlat, TTL=(10h, 10)), INDEX(KEY=b, TTL=1d), INDEX(TS=`f`, KEY=a, "
         "TTL_TYPE=latest, TTL=3)) OPTIONS (PARTITIONNUM=4, STORAGE_MODE='HDD', DISTRIBUTION=[('x', ['y'])])"
     )
@@ -110,7 +111,9 @@ def test_queries_keep_their_text() -> None:
     into = parse_statement("SELECT a FROM t INTO OUTFILE 'd' OPTIONS (mode='overwrite', coalesce=1)")
     assert isinstance(into, s.SelectInto)
     assert (into.query.text, into.path, into.options) == ("SELECT a FROM t", "d", {"mode": "overwrite", "coalesce": 1})
-    deploy = parse_statement("DEPLOY IF NOT EXISTS x OPTIONS (RANGE_BIAS='inf', ROWS_BIAS=5, SYNC='false') SELECT a FROM t")
+    deploy = parse_statement(
+        "DEPLOY IF NOT EXISTS x OPTIONS (RANGE_BIAS='inf', ROWS_BIAS=5, SYNC='false') SELECT a FROM t"
+    )
     assert isinstance(deploy, s.Deploy)
     assert (deploy.name, deploy.if_not_exists, deploy.query.text) == ("x", True, "SELECT a FROM t")
     assert deploy.options == {"range_bias": "inf", "rows_bias": 5, "sync": False}
@@ -137,21 +140,61 @@ def test_a_script() -> None:
         ("CREATE TABLE t (INDEX(KEY=a))", "a table needs a column", None),
         ("CREATE TABLE t (a int, INDEX(KEY=b))", "unknown column 'b' in INDEX", None),
         ("CREATE TABLE t (a double, INDEX(KEY=a))", "column 'a' of type double is no index key", None),
-        ("CREATE TABLE t (a int, b string, INDEX(KEY=a, TS=b))", "column 'b' of type string cannot be the TS of an index", None),
+        (
+            "CREATE TABLE t (a int, b string, INDEX(KEY=a, TS=b))",
+            "column 'b' of type string cannot be the TS of an index",
+            None,
+        ),
         ("CREATE TABLE t (a int, INDEX(KEY=a, TLT=3))", "unknown index option 'tlt'", "Did you mean 'ttl'?"),
         ("CREATE TABLE t (a int, INDEX(KEY=a, TTL=3))", "TTL of type absolute takes a time like 12h", None),
-        ("CREATE TABLE t (a int) OPTIONS (PARTITIONNUMBER=3)", "unknown table option 'PARTITIONNUMBER'", "Did you mean 'partitionnum'?"),
-        ("CREATE TABLE t (a int) OPTIONS (STORAGE_MODE=tape)", "table option 'storage_mode' takes 'Memory' or 'HDD' or 'SSD', not 'tape'", None),
-        ("LOAD DATA INFILE 'a' INTO TABLE t OPTIONS (formt='csv')", "unknown option of LOAD DATA 'formt'", "Did you mean 'format'?"),
-        ("LOAD DATA INFILE 'a' INTO TABLE t OPTIONS (delimiter='')", "option of LOAD DATA 'delimiter' takes a string that is not empty, not ''", None),
-        ("LOAD DATA INFILE 'a' INTO TABLE t OPTIONS (thread=51)", "option of LOAD DATA 'thread' takes a whole number from 1 to 50, not '51'", None),
-        ("SELECT 1 INTO OUTFILE 'd' OPTIONS (mode='x')", "option of INTO OUTFILE 'mode' takes 'error_if_exists' or 'append' or 'overwrite', not 'x'", None),
-        ("DEPLOY x OPTIONS (RANGE_BIASS=1) SELECT 1", "unknown option of DEPLOY 'RANGE_BIASS'", "Did you mean 'range_bias'?"),
+        (
+            "CREATE TABLE t (a int) OPTIONS (PARTITIONNUMBER=3)",
+            "unknown table option 'PARTITIONNUMBER'",
+            "Did you mean 'partitionnum'?",
+        ),
+        (
+            "CREATE TABLE t (a int) OPTIONS (STORAGE_MODE=tape)",
+            "table option 'storage_mode' takes 'Memory' or 'HDD' or 'SSD', not 'tape'",
+            None,
+        ),
+        (
+            "LOAD DATA INFILE 'a' INTO TABLE t OPTIONS (formt='csv')",
+            "unknown option of LOAD DATA 'formt'",
+            "Did you mean 'format'?",
+        ),
+        (
+            "LOAD DATA INFILE 'a' INTO TABLE t OPTIONS (delimiter='')",
+            "option of LOAD DATA 'delimiter' takes a string that is not empty, not ''",
+            None,
+        ),
+        (
+            "LOAD DATA INFILE 'a' INTO TABLE t OPTIONS (thread=51)",
+            "option of LOAD DATA 'thread' takes a whole number from 1 to 50, not '51'",
+            None,
+        ),
+        (
+            "SELECT 1 INTO OUTFILE 'd' OPTIONS (mode='x')",
+            "option of INTO OUTFILE 'mode' takes 'error_if_exists' or 'append' or 'overwrite', not 'x'",
+            None,
+        ),
+        (
+            "DEPLOY x OPTIONS (RANGE_BIASS=1) SELECT 1",
+            "unknown option of DEPLOY 'RANGE_BIASS'",
+            "Did you mean 'range_bias'?",
+        ),
         ("DEPLOY x OPTIONS (SYNC=1) SELECT 1", "option of DEPLOY 'sync' takes true or false, not '1'", None),
         ("DEPLOY x OPTIONS (SYNC=true, SYNC=true) SELECT 1", "option of DEPLOY 'sync' stands here twice", None),
         ("SET @@excute_mode = 'online'", "unknown variable 'excute_mode'", "Did you mean 'execute_mode'?"),
-        ("SET @@execute_mode = 'now'", "variable 'execute_mode' takes 'offline' or 'online' or 'request', not 'now'", None),
-        ("SET insert_memory_usage_limit = 101", "variable 'insert_memory_usage_limit' takes a whole number from 0 to 100, not '101'", None),
+        (
+            "SET @@execute_mode = 'now'",
+            "variable 'execute_mode' takes 'offline' or 'online' or 'request', not 'now'",
+            None,
+        ),
+        (
+            "SET insert_memory_usage_limit = 101",
+            "variable 'insert_memory_usage_limit' takes a whole number from 0 to 100, not '101'",
+            None,
+        ),
         ("INSERT INTO t VALUES (1, 2), (3)", "expected 2 values, found 1", None),
         ("INSERT INTO t (a) VALUES (1, 2)", "expected 1 values, found 2", None),
         ("INSERT INTO t VALUES (a)", "expected a constant", None),

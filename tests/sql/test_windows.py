@@ -88,7 +88,8 @@ def test_equal_features_are_computed_once_and_unused_windows_not_at_all() -> Non
     assert len(found.streams) == 1
 
 
-W = "w AS (PARTITION BY key ORDER BY ts ROWS_RANGE BETWEEN 2s PRECEDING AND 1s PRECEDING MAXSIZE 9 EXCLUDE CURRENT_TIME)"
+RANGE = "ROWS_RANGE BETWEEN 2s PRECEDING AND 1s PRECEDING MAXSIZE 9 EXCLUDE CURRENT_TIME"
+W = f"w AS (PARTITION BY key ORDER BY ts {RANGE})"
 
 
 @pytest.mark.parametrize("name", ["lag", "at", "LAG"])
@@ -204,12 +205,18 @@ REFUSED = [
         "a window without ORDER BY takes ROWS, or ROWS_RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
     ),
     (f"PARTITION BY key {ROWS} EXCLUDE CURRENT_TIME", "a window with EXCLUDE CURRENT_TIME needs ORDER BY"),
-    (f"UNION u PARTITION BY key ORDER BY ts {ROWS}", "a window's UNION source needs 10 columns like the main input, found 4"),
+    (
+        f"UNION u PARTITION BY key ORDER BY ts {ROWS}",
+        "a window's UNION source needs 10 columns like the main input, found 4",
+    ),
     (
         f"UNION (SELECT key, * FROM u) PARTITION BY key ORDER BY ts {ROWS}",
         "a window's UNION source needs 10 columns like the main input, found 5",
     ),
-    (f"PARTITION BY key ORDER BY ts {ROWS} EXCLUDE CURRENT_ROW EXCLUDE CURRENT_ROW", "EXCLUDE CURRENT_ROW stands here twice"),
+    (
+        f"PARTITION BY key ORDER BY ts {ROWS} EXCLUDE CURRENT_ROW EXCLUDE CURRENT_ROW",
+        "EXCLUDE CURRENT_ROW stands here twice",
+    ),
 ]
 
 
@@ -235,7 +242,9 @@ def test_union_columns_need_the_same_names_and_types() -> None:
 def test_two_different_windows_in_one_item() -> None:
     definitions = f"a AS (PARTITION BY key ORDER BY ts {ROWS}), b AS (PARTITION BY id ORDER BY ts {ROWS})"
     for item in ("sum(id) OVER a + sum(id) OVER b", "sum(nvl(max(id) OVER b, 0)) OVER a", "abs(sum(id) OVER a) OVER b"):
-        assert refused(f"SELECT {item} FROM t WINDOW {definitions}").message == "two different windows in one SELECT item"
+        assert (
+            refused(f"SELECT {item} FROM t WINDOW {definitions}").message == "two different windows in one SELECT item"
+        )
 
 
 def test_names_of_windows() -> None:
@@ -260,8 +269,10 @@ def test_columns_of_a_window_come_from_the_first_table() -> None:
         ("SELECT id FROM t WHERE sum(id) > 1", "aggregate function 'sum' cannot stand in WHERE"),
         (f"SELECT id FROM t WHERE sum(id) OVER (PARTITION BY key {ROWS}) > 1", "OVER cannot stand in WHERE"),
         ("SELECT id FROM t LAST JOIN u ON max(t.id) = u.id", "aggregate function 'max' cannot stand in ON"),
-        (f"SELECT sum(id) OVER w, max(id) FROM t WINDOW w AS (PARTITION BY key {ROWS})", "windows together with aggregates "
-         "without a window is not supported"),
+        (
+            f"SELECT sum(id) OVER w, max(id) FROM t WINDOW w AS (PARTITION BY key {ROWS})",
+            "windows together with aggregates without a window is not supported",
+        ),
         (f"SELECT max(id) FROM t GROUP BY id WINDOW w AS (PARTITION BY key {ROWS})", None),
         ("SELECT lag(id, 1) FROM t", "'lag' needs a window"),
         ("SELECT sum(id) OVER FROM t", "expected a window's name or '(' after OVER, found 'FROM'"),
