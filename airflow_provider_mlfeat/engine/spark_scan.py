@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,9 +46,16 @@ def scan(spark: Any, table: Table, stored: Any, columns: Sequence[str]) -> Scan:
     rows: int | None = None
     files: dict[int, int] = {}
     if isinstance(stored, str) or (isinstance(stored, list | tuple) and all(isinstance(path, str) for path in stored)):
-        frame = spark.read.parquet(*([stored] if isinstance(stored, str) else stored))
-        rows = frame.count()
-        paths = sorted(frame.inputFiles())
+        given = [stored] if isinstance(stored, str) else list(stored)
+        footers = _local_footers(given)
+        if footers is None:
+            frame = spark.read.parquet(*given)
+            rows, paths = frame.count(), sorted(frame.inputFiles())
+        else:
+            # What Spark would start jobs for stands in the files' footers.
+            rows, schema, paths = footers
+            frame = spark.read.schema(_spark_schema(schema)).parquet(*paths)
+            paths = sorted(frame.inputFiles()) if len(paths) > 1 else paths
         numbers = [functions.col("_metadata.row_index").alias(ROW_COLUMN)]
         if len(paths) > 1:
             numbers.append(functions.xxhash64("_metadata.file_path").alias(FILE_COLUMN))
@@ -63,6 +71,27 @@ def scan(spark: Any, table: Table, stored: Any, columns: Sequence[str]) -> Scan:
         found = _find(column, frame.columns, name)
         picked.append(functions.col(f"`{found}`").alias(column))
     return Scan(table, rows, frame=frame.select(*picked, *numbers), files=files)
+
+
+def _local_footers(paths: Sequence[str]) -> tuple[int, pa.Schema, list[str]] | None:
+    """(rows, schema, files) of parquet files on this machine; None for others, or when their schemas differ."""
+    import pyarrow.dataset as ds
+
+    local = [path.removeprefix("file://") for path in paths]
+    if not all(os.path.exists(path) for path in local):
+        return None
+    found = [ds.dataset(path, format="parquet") for path in local]
+    fragments = [fragment for dataset in found for fragment in dataset.get_fragments()]
+    if any(fragment.physical_schema != fragments[0].physical_schema for fragment in fragments[1:]):
+        return None
+    rows = sum(fragment.metadata.num_rows for fragment in fragments)
+    return rows, fragments[0].physical_schema, [f"file://{os.path.abspath(fragment.path)}" for fragment in fragments]
+
+
+def _spark_schema(schema: pa.Schema) -> Any:
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    return from_arrow_schema(schema, prefer_timestamp_ntz=True)
 
 
 def _named(stored: pa.Table, columns: Sequence[str], table: str) -> pa.Table:
