@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_mlfeat.sql import statements as s
-from airflow_provider_mlfeat.sql.catalog import Catalog
+from airflow_provider_mlfeat.sql.catalog import Catalog, ColumnDefinition, TableDefinition
 from airflow_provider_mlfeat.sql.definitions import define
 from airflow_provider_mlfeat.sql.deployments import long_windows
 from airflow_provider_mlfeat.sql.errors import SqlError
@@ -16,6 +16,8 @@ from airflow_provider_mlfeat.sql.format import format_sql
 from airflow_provider_mlfeat.sql.plan import Plan
 from airflow_provider_mlfeat.sql.planner import DEFAULT_TIME_ZONE, Mode, SessionOptions, plan_query
 from airflow_provider_mlfeat.sql.syntax import parse_script
+
+ColumnReader = Callable[[s.CreateTableLike], tuple[ColumnDefinition, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class BoundQuery:
     error: SqlError | None = None
 
 
-def bind_script(text: str, catalog: Catalog | None = None, database: str = "") -> Iterator[BoundQuery]:
+def bind_script(
+    text: str, catalog: Catalog | None = None, database: str = "", columns_of: ColumnReader | None = None
+) -> Iterator[BoundQuery]:
     """Bind a script's queries in order; definitions and SET apply to what follows them.
 
     An error in a statement does not stop the script: it is handed out and the next statement is looked at.
@@ -52,6 +56,7 @@ def bind_script(text: str, catalog: Catalog | None = None, database: str = "") -
     :param text: the script.
     :param catalog: tables that exist before the script; it is changed.
     :param database: the current database at the beginning.
+    :param columns_of: reads the columns of the source of CREATE TABLE … LIKE; without it the statement is an error.
     """
     catalog = catalog if catalog is not None else Catalog()
     time_zone, null_join_keys, mode = DEFAULT_TIME_ZONE, "match", "batch"
@@ -77,6 +82,8 @@ def bind_script(text: str, catalog: Catalog | None = None, database: str = "") -
                         null_join_keys=null_join_keys,
                     )
                     yield BoundQuery(statement, plan)
+                case s.CreateTableLike():
+                    define(_with_columns(statement, columns_of), catalog, database)
                 case _:
                     database = define(statement, catalog, database)
         except SqlError as error:
@@ -84,15 +91,26 @@ def bind_script(text: str, catalog: Catalog | None = None, database: str = "") -
             yield BoundQuery(statement, error=error.with_source(text))
 
 
-def check(path: str | Path, catalog: Catalog | None = None, database: str = "") -> Outcome:
+def _with_columns(statement: s.CreateTableLike, columns_of: ColumnReader | None) -> s.CreateTable:
+    if columns_of is None:
+        message = f"the columns of '{statement.table}' stand in '{statement.path}', which is not read here"
+        raise SqlError(message, statement.position, "Write the columns into the statement.")
+    table = TableDefinition(statement.table.database, statement.table.name, columns_of(statement))
+    return s.CreateTable(table, statement.if_not_exists, text=statement.text, position=statement.position)
+
+
+def check(
+    path: str | Path, catalog: Catalog | None = None, database: str = "", columns_of: ColumnReader | None = None
+) -> Outcome:
     """Bind everything in a script; the text names each error and warning with file, line and column.
 
     :param path: the script.
     :param catalog: tables that exist before the script.
     :param database: the current database at the beginning.
+    :param columns_of: reads the columns of the source of CREATE TABLE … LIKE; without it the statement is an error.
     """
     try:
-        queries = list(bind_script(_read(path), catalog, database))
+        queries = list(bind_script(_read(path), catalog, database, columns_of))
     except SqlError as error:
         return Outcome(_message(error, path) + "\n", 1)
     errors = [query.error for query in queries if query.error is not None]
@@ -103,10 +121,12 @@ def check(path: str | Path, catalog: Catalog | None = None, database: str = "") 
     return Outcome("\n".join(lines) + "\n", 1 if errors else 0)
 
 
-def explain(path: str | Path, catalog: Catalog | None = None, database: str = "") -> Outcome:
+def explain(
+    path: str | Path, catalog: Catalog | None = None, database: str = "", columns_of: ColumnReader | None = None
+) -> Outcome:
     """The plans of a script's queries as trees; parameters are those of `check`."""
     try:
-        queries = list(bind_script(_read(path), catalog, database))
+        queries = list(bind_script(_read(path), catalog, database, columns_of))
     except SqlError as error:
         return Outcome(_message(error, path) + "\n", 1)
     texts = [explain_plan(q.plan) if q.plan is not None else f"{_message(q.error, path)}\n" for q in queries]

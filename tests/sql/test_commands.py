@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_mlfeat.sql import commands
-from airflow_provider_mlfeat.sql.catalog import Catalog
+from airflow_provider_mlfeat.sql.catalog import Catalog, ColumnDefinition
 from airflow_provider_mlfeat.sql.definitions import define
 from airflow_provider_mlfeat.sql.errors import SqlError
 from airflow_provider_mlfeat.sql.syntax import parse_script
+from airflow_provider_mlfeat.sql.types import INT
 
 SCRIPT = """\
 CREATE DATABASE shop;
@@ -81,6 +82,15 @@ def test_session_options_apply_to_what_follows() -> None:
         )
     )
     assert request[0].error is not None
+
+
+def test_tables_like_a_file(script: Path) -> None:
+    script.write_text("CREATE TABLE t LIKE PARQUET 'x'; SELECT a FROM t", encoding="utf-8")
+    outcome = commands.check(script)
+    assert outcome.code == 1
+    assert outcome.text.startswith(f"{script}:1:1: the columns of 't' stand in 'x', which is not read here\n")
+    read = commands.check(script, columns_of=lambda statement: (ColumnDefinition("a", INT),))
+    assert read.code == 0
 
 
 def test_explain(script: Path) -> None:

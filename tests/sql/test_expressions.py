@@ -129,6 +129,30 @@ def test_casts_stand_where_an_argument_has_another_type() -> None:
     assert bound("big + 1") == "(big + 1)", "constants take the type without a cast"
 
 
+@pytest.mark.parametrize(
+    ("written", "value", "type_"),
+    [
+        ("bigint(0)", 0, "bigint"),
+        ("smallint(-1)", -1, "smallint"),
+        ("float(0)", 0.0, "float"),
+        ("timestamp(90000)", 90000, "timestamp"),
+        ("string(5)", "5", "string"),
+        ("CAST(NULL AS double)", None, "double"),
+    ],
+)
+def test_casts_of_constants_are_constants_where_the_value_stays(written: str, value: object, type_: str) -> None:
+    assert first(plan(f"SELECT {written} AS x").root, Project).expressions == (Literal(value, parse_type(type_)),)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "written", ["smallint(70000)", "timestamp(-1)", "float(16777217)", "int(1.5)", "bool(1)", "int('1')"]
+)
+def test_other_casts_are_left_to_the_engine(written: str) -> None:
+    call = first(plan(f"SELECT {written} AS x").root, Project).expressions[0]
+    assert isinstance(call, Call)
+    assert call.function == "cast"
+
+
 def test_a_cast_and_the_function_of_its_type_are_one_operation() -> None:
     queries = ["SELECT CAST(id AS bigint) AS x FROM t", "SELECT bigint(id) AS x FROM t", "SELECT int64(id) AS x FROM t"]
     assert len({plan(sql).plan_id for sql in queries}) == 1

@@ -159,11 +159,16 @@ def test_a_join_without_a_time_condition_warns() -> None:
         "LAST JOIN u ON t.id = u.id AND t.ts = u.at_time",
         "LAST JOIN u ON t.id = u.id AND t.ts - 1000 > u.at_time",
         "LAST JOIN (SELECT id, key FROM u) x ON t.id = x.id",
+        "LAST JOIN (SELECT *, id AS step FROM u) x ORDER BY x.step ON t.id = x.id AND t.big >= x.step",
         "LAST JOIN (SELECT id, ts FROM t) x ON t.id = x.id",
     ],
 )
 def test_joins_that_need_no_warning(text: str) -> None:
     assert plan(f"SELECT t.id FROM t {text}").warnings == ()
+
+
+def test_a_comparison_of_something_else_is_no_condition_on_time() -> None:
+    assert len(plan("SELECT t.id FROM t LAST JOIN u ON t.key = u.key AND t.id >= u.id").warnings) == 1
 
 
 def test_warnings_are_no_part_of_a_plans_identity() -> None:

@@ -14,10 +14,20 @@ from airflow_provider_mlfeat.sql.functions.registry import (
     SignatureError,
 )
 from airflow_provider_mlfeat.sql.plan import Call, Expression, Literal
-from airflow_provider_mlfeat.sql.types import BIGINT, DOUBLE, INT, TYPE_NAMES, DataType
+from airflow_provider_mlfeat.sql.types import (
+    BIGINT,
+    DOUBLE,
+    FLOAT,
+    INT,
+    SMALLINT,
+    STRING,
+    TIMESTAMP,
+    TYPE_NAMES,
+    DataType,
+)
 
-_MAXIMUM_INT = 2**31 - 1
-_MAXIMUM_EXACT_DOUBLE = 2**53
+_BITS = {SMALLINT: 16, INT: 32, BIGINT: 64}
+_EXACT_UP_TO = {FLOAT: 2**24, DOUBLE: 2**53}
 
 
 def resolve(
@@ -57,13 +67,21 @@ def coerce(value: Expression, target: DataType) -> Expression:
     """`value` with type `target`: itself, a constant of that type, or a cast."""
     if value.type == target:
         return value
-    if isinstance(value, Literal):
-        if value.value is None:
-            return Literal(None, target)
-        if isinstance(value.value, int) and value.type in (INT, BIGINT) and target in (INT, BIGINT, DOUBLE):
-            number = value.value
-            if target == DOUBLE and abs(number) <= _MAXIMUM_EXACT_DOUBLE:
-                return Literal(float(number), target)
-            if target == BIGINT or (target == INT and -_MAXIMUM_INT - 1 <= number <= _MAXIMUM_INT):
-                return Literal(number, target)
-    return Call("cast", (value,), target)
+    constant = _constant(value, target) if isinstance(value, Literal) else None
+    return constant or Call("cast", (value,), target)
+
+
+def _constant(literal: Literal, target: DataType) -> Literal | None:
+    """NULL and whole numbers as constants of another type, where that changes nothing about the value."""
+    value = literal.value
+    if value is None:
+        return Literal(None, target)
+    if not literal.type.is_integer or not isinstance(value, int):
+        return None
+    if target in _EXACT_UP_TO and abs(value) <= _EXACT_UP_TO[target]:
+        return Literal(float(value), target)
+    if target in _BITS and -(1 << (_BITS[target] - 1)) <= value < 1 << (_BITS[target] - 1):
+        return Literal(value, target)
+    if target == TIMESTAMP and value >= 0:
+        return Literal(value, target)
+    return Literal(str(value), target) if target == STRING else None

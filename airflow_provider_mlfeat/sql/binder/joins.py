@@ -29,7 +29,7 @@ from airflow_provider_mlfeat.sql.plan import (
 )
 from airflow_provider_mlfeat.sql.types import BOOL, TIMESTAMP
 
-_COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal")
+_COMPARISONS = ("less", "less_equal", "greater", "greater_equal")
 
 
 @dataclass(slots=True)
@@ -63,8 +63,8 @@ def bind_join(session: Session, left: Bound, right: Bound, node: exp.Join, first
     if not last and not session.inside_last_join:
         session.refuse_in_request("LEFT JOIN outside the right side of a LAST JOIN", node)
     fields = (*left.fields, *right.fields)
-    condition = _split(session, Scope(fields, session.database), len(left.fields), node.args["on"])
     order = _explicit_order(session, right, node) if last else None
+    condition = _split(session, Scope(fields, session.database), len(left.fields), node.args["on"], order)
     relation = right.relation
     if last and order is None:
         ordered = implicit_order(relation, frozenset(condition.key_columns), session.catalog)
@@ -108,7 +108,7 @@ def _explicit_order(session: Session, right: Bound, node: exp.Join) -> int | Non
 # ── the condition ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _split(session: Session, scope: Scope, width: int, on: exp.Expr) -> _Condition:
+def _split(session: Session, scope: Scope, width: int, on: exp.Expr, order: int | None) -> _Condition:
     binder = ExpressionBinder(session, scope, "ON")
     condition = _Condition()
     for node in terms(on, exp.And):
@@ -117,7 +117,7 @@ def _split(session: Session, scope: Scope, width: int, on: exp.Expr) -> _Conditi
             continue
         bound = binder.condition(term)
         condition.others.append(bound)
-        condition.ordered |= _compares_time(bound, width)
+        condition.ordered |= _compares_time(bound, width, order)
     return condition
 
 
@@ -170,14 +170,13 @@ def _conjunction(conditions: list[Expression]) -> Expression | None:
 # ── the warning about time ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _compares_time(term: Expression, width: int) -> bool:
-    """Whether a term compares something of the left row with something of the right row by size."""
-    return (
-        isinstance(term, Call)
-        and term.function in _COMPARISONS
-        and {"left"} in (sides := [_sides(argument, width) for argument in term.arguments])
-        and {"right"} in sides
-    )
+def _compares_time(term: Expression, width: int, order: int | None) -> bool:
+    """Whether a term compares the left row's time with the right one's: a timestamp, or what orders the right rows."""
+    if not isinstance(term, Call) or term.function not in _COMPARISONS:
+        return False
+    sides = [_sides(argument, width) for argument in term.arguments]
+    times = (column.type == TIMESTAMP or column.index - width == order for column in columns_of(term))
+    return {"left"} in sides and {"right"} in sides and any(times)
 
 
 def _warn_about_time(
