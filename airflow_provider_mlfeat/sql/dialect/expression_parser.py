@@ -191,9 +191,10 @@ class ExpressionParser(TokenParser):
         if self._is_connected() and self._curr.token_type in (TokenType.VAR, TokenType.NUMBER):
             suffix = self._curr.text
             self._advance()
-        if not suffix:
+        number = text[-1].isdigit() or text[-1] == "."
+        if not suffix and number:
             return self._whole(int(text), start) if text.isdigit() else self._typed(float(text), "double", start)
-        if suffix.lower() == "f":
+        if suffix.lower() == "f" and number:
             return self._typed(float(text), "float", start)
         if suffix.lower() == "l" and text.isdigit():
             return self._typed(int(text), "bigint", start)
