@@ -32,7 +32,9 @@ class MissingExtraError(UserError):
 
     def __init__(self, extra: str, feature: str, module: str | None = None) -> None:
         missing = f" (no module '{module}')" if module else ""
-        super().__init__(f"{feature} needs the '{extra}' extra{missing}: pip install 'airflow-provider-mlfeat[{extra}]'")
+        super().__init__(
+            f"{feature} needs the '{extra}' extra{missing}: pip install 'airflow-provider-mlfeat[{extra}]'"
+        )
         self.extra = extra
         self.module = module
 

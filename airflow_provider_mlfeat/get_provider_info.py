@@ -6,7 +6,17 @@ from typing import Any
 
 import airflow_provider_mlfeat
 
-_INTEGRATION = "MLfeat"
+# The systems that the provider brings to Airflow: name, documentation, tags.
+_INTEGRATIONS = {
+    "Feature SQL": ("https://openmldb.ai/docs/en/main/", ["machine-learning"]),
+    "Triton Inference Server": (
+        "https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/",
+        ["ai-inference"],
+    ),
+    "MLflow": ("https://mlflow.org/docs/latest/", ["machine-learning"]),
+    "Redis": ("https://redis.io/docs/latest/", ["software"]),
+    "Spark": ("https://spark.apache.org/docs/latest/", ["apache"]),
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -19,14 +29,17 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Feature SQL, DeepFM training, the gate, MLflow registration and Triton deployment.",
         "versions": [airflow_provider_mlfeat.__version__],
         "integrations": [
-            {
-                "integration-name": _INTEGRATION,
-                "tags": ["machine-learning", "ai-inference"],
-            }
+            {"integration-name": name, "external-doc-url": url, "tags": tags}
+            for name, (url, tags) in _INTEGRATIONS.items()
         ],
-        "operators": [_modules("operators.job", "operators.files")],
-        "hooks": [_modules("hooks.triton", "hooks.mlflow", "hooks.online", "hooks.spark")],
-        "triggers": [_modules("triggers.job")],
+        "operators": [_modules("Feature SQL", "operators.job", "operators.files")],
+        "hooks": [
+            _modules("Triton Inference Server", "hooks.triton"),
+            _modules("MLflow", "hooks.mlflow"),
+            _modules("Redis", "hooks.online"),
+            _modules("Spark", "hooks.spark"),
+        ],
+        "triggers": [_modules("Feature SQL", "triggers.job")],
         "connection-types": CONNECTION_TYPES,
         "extra-links": ["airflow_provider_mlfeat.links.job.JobLink"],
         "config": {
@@ -46,8 +59,6 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-def _modules(*names: str) -> dict[str, Any]:
-    return {
-        "integration-name": _INTEGRATION,
-        "python-modules": [f"{airflow_provider_mlfeat.__name__}.{name}" for name in names],
-    }
+def _modules(integration: str, *names: str) -> dict[str, Any]:
+    modules = [f"{airflow_provider_mlfeat.__name__}.{name}" for name in names]
+    return {"integration-name": integration, "python-modules": modules}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pendulum
 from airflow.sdk import DAG, Asset, Param
 
@@ -19,16 +21,20 @@ with DAG(
     doc_md=__doc__,
     default_args={"owner": "mlfeat", "retries": 1},
     params={
-        "paths": Param(["/etc/os-release"], type="array", title="Files, folders and patterns", items={"type": "string"}),
-        "manifest": Param("/tmp/mlfeat-manifest.json", type="string", title="Manifest", minLength=1),
+        "paths": Param(
+            ["/etc/os-release"], type="array", items={"type": "string"}, title="Files, folders and patterns"
+        ),
+        "manifest": Param(
+            str(Path.home() / "mlfeat-manifest.json"), type="string", minLength=1, title="Where to write the manifest"
+        ),
     },
     render_template_as_native_obj=True,
 ):
-    # [START howto_operator_file_manifest]
+    # --8<-- [start:file_manifest]
     FileManifestOperator(
         task_id="write_manifest",
         paths="{{ params.paths }}",
         manifest="{{ params.manifest }}",
         outlets=[data],
     )
-    # [END howto_operator_file_manifest]
+    # --8<-- [end:file_manifest]

@@ -143,7 +143,9 @@ class LocalAirflow:
                 missing = ", ".join(ill)
             time.sleep(1)
         self.stop()
-        raise SystemExit(f"Airflow was not healthy after {_START_SECONDS} s (waiting for {missing}); see {self.log_path}")
+        raise SystemExit(
+            f"Airflow was not healthy after {_START_SECONDS} s (waiting for {missing}); see {self.log_path}"
+        )
 
     def stop(self) -> None:
         """Stop all of it."""
@@ -153,17 +155,15 @@ class LocalAirflow:
 
     def client(self) -> httpx.Client:
         """A logged-in client of the REST API."""
-        answer = httpx.post(
-            f"{self.url}/auth/token", json={"username": "admin", "password": self.password}, timeout=30
-        )
+        answer = httpx.post(f"{self.url}/auth/token", json={"username": "admin", "password": self.password}, timeout=30)
         answer.raise_for_status()
         token = answer.json()["access_token"]
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
 
 def _write_private(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def read_running(state: Path) -> dict[str, Any] | None:
@@ -209,7 +209,10 @@ def up(port: int) -> int:
     print("starting Airflow …", flush=True)
     try:
         airflow.start()
-        print(f"\n  {airflow.url}\n  user admin, password {airflow.password}\n\nCtrl-C or `make down` stops it.", flush=True)
+        print(
+            f"\n  {airflow.url}\n  user admin, password {airflow.password}\n\nCtrl-C or `make down` stops it.",
+            flush=True,
+        )
         assert airflow.process is not None
         airflow.process.wait()
     except KeyboardInterrupt:

@@ -113,7 +113,7 @@ class JobDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def begin(self, spec: dict[str, Any], origin: dict[str, str]) -> None:
+    def begin(self, spec: dict[str, Any], origin: dict[str, str], lease_seconds: float | None = None) -> None:
         """Make the folder for a new attempt; an earlier attempt's folder is kept aside, the one before it goes."""
         if self.path.exists():
             aside = self.root / f"{self.job_id}.previous"
@@ -124,6 +124,9 @@ class JobDirectory:
         self.scratch_path.mkdir()
         self.write("spec", spec)
         self.write("origin", origin)
+        if lease_seconds is not None:
+            self.write("lease", {"seconds": lease_seconds})
+        self.watch()
 
     def write(self, name: str, document: Any) -> None:
         """Write one of the folder's documents in one step."""
@@ -160,6 +163,19 @@ class JobDirectory:
         """How the job failed."""
         document = self.read("error")
         return ErrorReport(**document) if document else None
+
+    def watch(self) -> None:
+        """Say that somebody waits for the job."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "watched").touch()
+
+    def is_abandoned(self) -> bool:
+        """Whether the job has a lease and nobody has waited for longer than that."""
+        lease = (self.read("lease") or {}).get("seconds")
+        try:
+            return lease is not None and time.time() - (self.path / "watched").stat().st_mtime > lease
+        except FileNotFoundError:
+            return False
 
     def beat(self) -> None:
         """Say that the worker lives."""

@@ -85,7 +85,7 @@ class FileManifestJob(Job[FileManifestSpec, FileManifestResult]):
 
 def _expand(pattern: str) -> list[Path]:
     """The files that a path or glob pattern names; a folder names all files below it."""
-    matches = [Path(match).absolute() for match in glob.glob(pattern, recursive=True)]
+    matches = [Path(match).absolute() for match in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - absolute patterns
     found = [child for match in matches for child in (match.rglob("*") if match.is_dir() else [match])]
     found = [path for path in found if path.is_file()]
     if not found:

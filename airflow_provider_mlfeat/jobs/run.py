@@ -42,6 +42,7 @@ def run(
     spec: JobSpec,
     progress: Progress | None = None,
     cancellation: Cancellation | None = None,
+    *,
     secrets: Mapping[str, str] | None = None,
     cache: ResultCache | None = None,
     scratch_parent: Path | None = None,
@@ -67,14 +68,16 @@ def run(
     scratch = Path(tempfile.mkdtemp(prefix="mlfeat-", dir=scratch_parent))
     try:
         context = JobContext(progress, cancellation, scratch, dict(secrets or {}))
-        result: Any = job.run(spec, context)
+        outcome: Any = job.run(spec, context)
         progress.finish()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    assert isinstance(result, JobResult)
+    assert isinstance(outcome, JobResult)
+    result: JobResult = outcome
     missing = [artifact.path for artifact in result.artifacts if not Path(artifact.path).exists()]
     assert not missing, f"job '{spec.kind}' reports artefacts that do not exist: {missing}"
-    result = result.model_copy(update={"fingerprint": identity, "seconds": round(time.monotonic() - began, 3)})
+    taken = round(time.monotonic() - began, 3)
+    result = result.model_copy(update={"fingerprint": identity, "seconds": taken})
     if job.is_cacheable(spec):
         cache.store(result)
     return result

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import UserError
@@ -123,24 +125,22 @@ class Job(ABC, Generic[Spec, Result]):
 
 def parse_document(model: type[Any], document: object, what: str) -> Any:
     """`document` as a `model`; raises UserError that names every wrong field in one line."""
-    import json
-
-    from pydantic import ValidationError
-
     try:
         # Through JSON text, so that a spec from a file, from XCom and from Python are read by the same strict rules.
         return model.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        problems = "; ".join(_describe(problem) for problem in error.errors())
+        known = list(model.model_fields)
+        problems = "; ".join(_describe(problem, known) for problem in error.errors())
         raise UserError(f"{what}: {problems}") from None
     except TypeError as error:
         raise UserError(f"{what}: {error}") from None
 
 
-def _describe(problem: Mapping[str, Any]) -> str:
+def _describe(problem: Mapping[str, Any], known: Sequence[str]) -> str:
     place = ".".join(str(part) for part in problem["loc"]) or "document"
     if problem["type"] == "extra_forbidden":
-        return f"unknown field '{place}'"
+        near = difflib.get_close_matches(place, known, n=1)
+        return f"unknown field '{place}'" + (f"; did you mean '{near[0]}'?" if near else "")
     if problem["type"] == "missing":
         return f"field '{place}' is missing"
     return f"field '{place}': {problem['msg']}, got {problem['input']!r}"

@@ -16,7 +16,7 @@ import threading
 import traceback
 from pathlib import Path
 
-from airflow_provider_mlfeat.errors import MlfeatError
+from airflow_provider_mlfeat.errors import MlfeatError, UserError
 from airflow_provider_mlfeat.jobs.cancellation import Cancellation
 from airflow_provider_mlfeat.jobs.directory import HEARTBEAT_SECONDS, ErrorReport, JobDirectory
 from airflow_provider_mlfeat.jobs.logs import JsonFormatter, log_to_stream
@@ -34,9 +34,14 @@ def main(arguments: list[str]) -> int:
     log_to_stream(JsonFormatter())
     cancellation = Cancellation()
     _cancel_on_sigterm(cancellation)
-    _beat(directory)
+    _beat(directory, cancellation)
     try:
         _work(directory, cancellation, secrets)
+    except ModuleNotFoundError as error:
+        missing = UserError(f"{sys.executable} has no module '{error.name}', which the job needs")
+        log.error("%s", missing)
+        directory.write("error", _as_document(ErrorReport.of(missing)))
+        return missing.exit_code
     except MlfeatError as error:
         log.error("%s", error)
         directory.write("error", _as_document(ErrorReport.of(error)))
@@ -54,7 +59,11 @@ def _work(directory: JobDirectory, cancellation: Cancellation, secrets: dict[str
     sinks = (LogSink(), CallbackSink(lambda snapshot: directory.write("progress", snapshot), seconds=0.5))
     progress = Progress(sinks, cancellation)
     result = run(
-        parse_spec(directory.read("spec")), progress, cancellation, secrets, scratch_parent=directory.scratch_path
+        parse_spec(directory.read("spec")),
+        progress,
+        cancellation,
+        secrets=secrets,
+        scratch_parent=directory.scratch_path,
     )
     directory.write("result", result.model_dump(mode="json"))
 
@@ -72,29 +81,35 @@ def _redirect_output(path: Path) -> None:
 
 
 def _cancel_on_sigterm(cancellation: Cancellation) -> None:
-    """Wait for SIGTERM in a thread of its own: a Python handler would wait until the main thread leaves native code.
-
-    A job that does not stop in time is killed with its whole process group.
-    """
+    """Wait for SIGTERM in a thread of its own: a Python handler would wait until the main thread leaves native code."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def wait() -> None:
         signal.sigwait({signal.SIGTERM})
-        killer = threading.Timer(GRACE_SECONDS, lambda: os.killpg(os.getpgid(0), signal.SIGKILL))
-        killer.daemon = True
-        killer.start()
-        cancellation.request()
+        _cancel(cancellation)
 
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
 
 
-def _beat(directory: JobDirectory) -> None:
-    def beat() -> None:
-        pause = threading.Event()
-        while directory.path.exists():
-            directory.beat()
-            pause.wait(HEARTBEAT_SECONDS)
+def _cancel(cancellation: Cancellation) -> None:
+    """Ask the job to stop; one that does not in time is killed with its whole process group."""
+    killer = threading.Timer(GRACE_SECONDS, lambda: os.killpg(os.getpgid(0), signal.SIGKILL))
+    killer.daemon = True
+    killer.start()
+    cancellation.request()
 
+
+def _beat(directory: JobDirectory, cancellation: Cancellation) -> None:
+    """Show that the worker lives, and look whether anybody still waits for it."""
+
+    def beat() -> None:
+        while directory.path.exists() and not cancellation.wait(HEARTBEAT_SECONDS):
+            directory.beat()
+            if directory.is_abandoned():
+                log.warning("nobody waits for this job any more: stopping")
+                _cancel(cancellation)
+
+    directory.beat()
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()
 
 

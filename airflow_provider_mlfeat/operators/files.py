@@ -29,4 +29,8 @@ class FileManifestOperator(JobOperator):
 
     def build_spec(self, context: Context) -> dict[str, Any]:
         """A ``file_manifest`` job."""
-        return {"kind": "file_manifest", "paths": [self.paths] if isinstance(self.paths, str) else list(self.paths), "manifest": self.manifest}
+        return {
+            "kind": "file_manifest",
+            "paths": [self.paths] if isinstance(self.paths, str) else list(self.paths),
+            "manifest": self.manifest,
+        }

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.exceptions import AirflowFailException
@@ -45,6 +46,9 @@ class JobOperator(ResumableJobMixin, BaseOperator):
     :param poll_interval: seconds between two looks at the job.
     :param cancel_on_kill: whether the job stops when the task is killed. False lets long work go on while workers are
         drained; the next try finds it.
+    :param abandoned_after: the job stops by itself when neither task nor triggerer has looked at it for so long: its
+        worker was lost and nothing retries, or a person killed the task in the moment between two watchers. None is
+        never.
     """
 
     template_fields: Sequence[str] = ("runtime", "docker_conn_id")
@@ -61,6 +65,7 @@ class JobOperator(ResumableJobMixin, BaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = 1.0,
         cancel_on_kill: bool = True,
+        abandoned_after: timedelta | None = timedelta(hours=1),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,6 +74,7 @@ class JobOperator(ResumableJobMixin, BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.cancel_on_kill = cancel_on_kill
+        self.abandoned_after = abandoned_after
         self.job_url: str | None = None
         self._handle: Handle | None = None
         self._cancel: Callable[[], None] | None = None
@@ -173,7 +179,7 @@ class JobOperator(ResumableJobMixin, BaseOperator):
         store = context["task_state_store"]
         sinks = (LogSink(), CallbackSink(lambda snapshot: store.set(_PROGRESS_KEY, snapshot), _PROGRESS_SECONDS))
         spec = parse_spec(self.build_spec(context))
-        result = run(spec, Progress(sinks, cancellation), cancellation, self.secrets(context))
+        result = run(spec, Progress(sinks, cancellation), cancellation, secrets=self.secrets(context))
         return {**result.model_dump(mode="json"), "job_id": ""}
 
     def _defer(self, context: Context) -> dict[str, Any]:
@@ -196,14 +202,16 @@ class JobOperator(ResumableJobMixin, BaseOperator):
         )
         raise AssertionError("defer returned")
 
-    def submit_job(self, context: Context) -> Handle:  # type: ignore[override]
+    def submit_job(self, context: Context) -> Handle:
         """Start the job; its handle is what the state store keeps."""
         from airflow_provider_mlfeat.jobs.run import parse_spec
         from airflow_provider_mlfeat.runtimes.runtime import Submission
 
         spec = parse_spec(self.build_spec(context)).model_dump(mode="json")
         job_id = self._job_id(spec, context)
-        handle = self._runtime().submit(Submission(job_id, spec, self._origin(context), self.secrets(context)))
+        lease = self.abandoned_after.total_seconds() if self.abandoned_after else None
+        submission = Submission(job_id, spec, self._origin(context), self.secrets(context), lease)
+        handle = self._runtime().submit(submission)
         self._remember(handle, context)
         self.log.info("job %s: %s", job_id, self.job_url)
         return handle

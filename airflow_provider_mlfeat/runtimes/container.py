@@ -50,8 +50,9 @@ class ContainerRuntime:
     @contextlib.contextmanager
     def _engine_errors(self) -> Iterator[None]:
         """Turn the engine's errors into one sentence each."""
-        import docker
         import requests
+
+        import docker
 
         try:
             yield
@@ -82,7 +83,7 @@ class ContainerRuntime:
             # Image and mounts are looked up before the folder is made: a typing error leaves nothing behind.
             self._client.inspect_image(self._settings.image)
             self._check_mounts()
-            directory.begin(submission.spec, submission.origin)
+            directory.begin(submission.spec, submission.origin, submission.lease_seconds)
             # With the file there, the container's user needs no right to make it.
             directory.log_path.touch(mode=0o600)
             directory.write("handle", handle)

@@ -50,6 +50,7 @@ def follow(
                 runtime.cancel(handle)
             state = runtime.state(handle)
             next_state = time.monotonic() + _STATE_SECONDS
+            directory.watch()
         for line in tail.read():
             on_log(*parse_line(line))
     return collect(runtime, handle)

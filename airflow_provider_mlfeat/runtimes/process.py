@@ -42,7 +42,7 @@ class ProcessRuntime:
             if handle is not None and self.state(handle) in (State.RUNNING, State.SUCCEEDED):
                 assert isinstance(handle, dict)
                 return handle
-            directory.begin(submission.spec, submission.origin)
+            directory.begin(submission.spec, submission.origin, submission.lease_seconds)
             process = self._start(directory, submission)
             handle = {
                 "job_id": submission.job_id,
@@ -98,7 +98,7 @@ class ProcessRuntime:
     def _is_alive(self, handle: Handle, directory: JobDirectory) -> bool:
         if handle["host"] != socket.gethostname():
             return directory.has_fresh_heartbeat()
-        return _start_time(handle["process"]) == handle["started"]
+        return bool(_start_time(handle["process"]) == handle["started"])
 
     def cancel(self, handle: Handle) -> None:
         """SIGTERM to the process group, SIGKILL to what is left of it."""
@@ -128,7 +128,7 @@ class ProcessRuntime:
 
 
 def _start_time(process_id: int) -> int | None:
-    """Clock ticks since boot at which a process started: with the id, its identity. None when it is gone or a zombie."""
+    """Clock ticks since boot at which a process started: with the id, its identity. None when it is gone."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process_id, os.WNOHANG)
     try:

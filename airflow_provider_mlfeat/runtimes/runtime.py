@@ -22,12 +22,14 @@ class Submission:
     :param spec: the spec as JSON.
     :param origin: who asked (dag, run, task …), for people and for access checks.
     :param secrets: what connections hold, by name.
+    :param lease_seconds: the job stops when nobody has waited for it for so long; None is never.
     """
 
     job_id: str
     spec: dict[str, Any]
     origin: dict[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lease_seconds: float | None = None
 
 
 class Runtime(Protocol):

@@ -1,4 +1,4 @@
-"""Which runtime, and its options: plain documents that an operator takes, a trigger carries and a spec file may hold."""
+"""Which runtime, and its options: plain documents that an operator takes and a trigger carries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Process(Document):
 
     kind: Literal["process"] = "process"
     python: str | None = None
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
 
 
 class Mount(Document):
@@ -76,7 +76,7 @@ class Container(Document):
     memory: str | None = None
     shared_memory: str | None = None
     cpus: float | None = Field(default=None, gt=0)
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
     ship_code: bool = True
 
 

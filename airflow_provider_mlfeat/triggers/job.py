@@ -31,6 +31,7 @@ class JobTrigger(BaseTrigger):
         self,
         runtime: dict[str, Any],
         handle: dict[str, Any],
+        *,
         docker_conn_id: str | None = None,
         poll_interval: float = 2.0,
         deadline: float | None = None,
@@ -51,8 +52,11 @@ class JobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the job until it has ended."""
+        from airflow_provider_mlfeat.runtimes.runtime import directory_of
+
         runtime = await asyncio.to_thread(self._runtime)
         while True:
+            directory_of(self.handle).watch()
             state = await asyncio.to_thread(runtime.state, self.handle)
             if state.is_final:
                 yield TriggerEvent({"state": state.value})
