@@ -1,0 +1,78 @@
+"""The batch driver: a plan over Arrow tables, in this process."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_provider_mlfeat.engine.expressions import EvaluationContext
+from airflow_provider_mlfeat.engine.features import Settings
+from airflow_provider_mlfeat.engine.pruning import prune
+from airflow_provider_mlfeat.engine.reading import StoredTables, Tables
+from airflow_provider_mlfeat.engine.relations import Executor
+from airflow_provider_mlfeat.engine.rows import Rows
+from airflow_provider_mlfeat.engine.timings import Timings
+from airflow_provider_mlfeat.sql import plan
+
+PLAN_ID = b"plan_id"
+
+Progress = Callable[[str, float], None]
+
+
+def run_batch(
+    query: plan.Plan,
+    tables: Tables,
+    parameters: Sequence[Any] = (),
+    *,
+    threads: int | None = None,
+    slide: bool = True,
+    keep_dictionaries: bool = False,
+    timings: Timings | None = None,
+) -> pa.Table:
+    """The rows of a query over stored tables.
+
+    :param query: the plan.
+    :param tables: tables by (database, name): in memory, a dataset, or the path of a parquet file or folder.
+    :param parameters: values of the ``?`` parameters.
+    :param threads: how many threads may work; the result does not depend on it.
+    :param slide: whether long frames may be evaluated incrementally; the result does not depend on it.
+    :param keep_dictionaries: whether strings stay dictionaries in the answer.
+    :param timings: where the seconds of the stages are added up.
+    :return: the rows, with the plan's id in the schema's metadata.
+    """
+    timings = timings or Timings()
+    root = prune(query.root, range(len(query.schema)))
+    executor = Executor(
+        StoredTables(tables, root, timings),
+        Settings(EvaluationContext(query.time_zone, tuple(parameters)), threads or os.cpu_count() or 1, slide),
+        query.null_join_keys,
+        timings,
+    )
+    rows = executor.rows(root)
+    with timings.stage("decode"):
+        return to_table(query, rows, keep_dictionaries)
+
+
+def to_table(query: plan.Plan, rows: Rows, keep_dictionaries: bool = False) -> pa.Table:
+    """The rows of a plan as an Arrow table that says which plan they come from."""
+    arrays = [column.to_arrow(keep_dictionaries) for column in rows.columns]
+    fields = [pa.field(column.name, array.type) for column, array in zip(query.schema, arrays, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, {PLAN_ID: query.plan_id.encode()}))
+
+
+def write_table(table: pa.Table, path: str | Path, timings: Timings | None = None) -> None:
+    """Write a table to a parquet file at once: a reader sees the whole file or none."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with (timings or Timings()).stage("write"):
+            pq.write_table(table, aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

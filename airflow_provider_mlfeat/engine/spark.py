@@ -1,0 +1,409 @@
+"""The Spark driver: a plan over tables that Spark reads, on one machine or many.
+
+The plan is cut into fragments (``spark_fragments``). Spark scans the tables, prunes columns and shuffles; what happens
+to rows inside a partition is the batch driver's work (``spark_tasks``). All fragments of one level run in one stage,
+so that a query of several windows over several keys costs one shuffle, and one more for the joins above them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_provider_mlfeat.engine import spark_bootstrap
+from airflow_provider_mlfeat.engine.column import arrow_type
+from airflow_provider_mlfeat.engine.pruning import prune
+from airflow_provider_mlfeat.engine.reading import inputs_of
+from airflow_provider_mlfeat.engine.spark_fragments import (
+    SINGLE_ROW,
+    Fragment,
+    Route,
+    Table,
+    cut_plan,
+
+    keep_whole,
+)
+from airflow_provider_mlfeat.engine.spark_hot_keys import HotKeys, find_hot_keys
+from airflow_provider_mlfeat.engine.spark_job import Job
+from airflow_provider_mlfeat.engine.spark_scan import Scan, scan
+from airflow_provider_mlfeat.engine.spark_session import is_connect, make_session, needs_package, parallelism, ship_package
+from airflow_provider_mlfeat.engine.spark_tasks import (
+    CHUNK_DDL,
+    ERROR_MARK,
+    chunks_in_memory,
+    sample_in_memory,
+    spark_arrow_schema,
+)
+from airflow_provider_mlfeat.sql import plan
+from airflow_provider_mlfeat.sql.errors import DataRuleError
+
+MEMORY_PER_PARTITION = 512 << 20
+ROWS_PER_PARTITION = 50_000  # fewer rows than this are not worth another task
+TINY_ROWS = 20_000  # with fewer rows in all tables together, one partition does everything
+SAMPLE_ROWS = 200_000
+WORKING_FACTOR = 4  # memory that a partition takes while it is computed, per byte of its rows
+PROGRESS_SECONDS = 0.5
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SparkOptions:
+    """How a query is spread out; the defaults suit everything but tests.
+
+    :param memory_per_partition: bytes that the work on one partition may take.
+    :param tiny_rows: with fewer rows in all tables together everything is done in one partition.
+    :param rows_per_partition: fewer rows than this are not worth another partition.
+    :param split_hot_keys: whether to look for hot keys; None looks when there are partitions enough to profit.
+    """
+
+    memory_per_partition: int = MEMORY_PER_PARTITION
+    tiny_rows: int = TINY_ROWS
+    rows_per_partition: int = ROWS_PER_PARTITION
+    split_hot_keys: bool | None = None
+
+
+@dataclass(frozen=True)
+class SparkResult:
+    """An answer that Spark has yet to compute.
+
+    :param frame: the answer as a lazy DataFrame; its rows are in no particular order.
+    :param schema: its columns in the language's types.
+    :param job: what the workers are told.
+    :param progress: called with tasks done and tasks known while an action runs.
+    """
+
+    frame: Any
+    schema: plan.Schema
+    job: Job
+    progress: Progress | None = None
+
+    def to_arrow(self) -> pa.Table:
+        """Compute the answer and bring it into this process."""
+        with running(self.frame.sparkSession, self.progress):
+            rows = self.frame.toArrow()
+        types = [arrow_type(column.type) for column in self.schema]
+        arrays = [rows.column(place).cast(kind, safe=False) for place, kind in enumerate(types)]
+        return pa.Table.from_arrays(arrays, names=[column.name for column in self.schema])
+
+    def write_parquet(self, path: str, mode: str = "errorifexists") -> None:
+        """Compute the answer into a folder of parquet files, complete when ``_SUCCESS`` is there."""
+        with running(self.frame.sparkSession, self.progress):
+            self.frame.write.mode(mode).parquet(path)
+
+
+def run_spark(
+    query: plan.Plan,
+    tables: Mapping[Any, Any],
+    spark: Any = None,
+    master: str | None = None,
+    parameters: Sequence[Any] = (),
+    progress: Progress | None = None,
+    options: SparkOptions | None = None,
+) -> SparkResult:
+    """A plan as a Spark query; nothing but counts and samples is computed before the result is asked for.
+
+    :param query: the plan.
+    :param tables: the stored tables by ``(database, table)`` or name: parquet paths, DataFrames, or Arrow tables.
+    :param spark: the session to use; None makes one.
+    :param master: where the session that is made runs (``local[*]``, ``spark://…``, ``sc://…``).
+    :param parameters: values of the query's ``?``.
+    :param progress: called with tasks done and tasks known while the result is computed.
+    :param options: how to spread the work.
+    """
+    options = options or SparkOptions()
+    spark = spark or make_session(master, query.time_zone)
+    spark.conf.set("spark.sql.session.timeZone", query.time_zone)
+    if needs_package(spark):
+        ship_package(spark)
+    with _sentences():
+        root = prune(query.root, range(len(query.root.schema)))
+        wanted = _columns(root)
+        scans = {table: scan(spark, table, _stored(tables, table), columns) for table, columns in wanted.items()}
+        job = _plan_job(spark, replace(query, root=root), scans, tuple(parameters), options)
+        frame = _frame(spark, job, scans)
+    names = [column.name for column in query.schema]
+    return SparkResult(frame.toDF(*names), query.schema, job, progress)
+
+
+# ── planning ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _plan_job(
+    spark: Any, query: plan.Plan, scans: Mapping[Table, Scan], parameters: tuple[Any, ...], options: SparkOptions
+) -> Job:
+    counts = {table: found.rows for table, found in scans.items() if found.rows is not None}
+    tiny = len(counts) == len(scans) and sum(counts.values()) < options.tiny_rows
+    fragments = keep_whole(query) if tiny else cut_plan(query, counts)
+    slots = 1 if tiny else parallelism(spark)
+    partitions = _partition_counts(fragments, counts, slots, options)
+    files = {table: found.files for table, found in scans.items() if found.files}
+    job = Job(query, tuple(fragments), partitions, {}, files, parameters, options.memory_per_partition)
+    look = options.split_hot_keys
+    splittable = [
+        number
+        for number, fragment in enumerate(fragments)
+        if fragment.reach is not None
+        and partitions[number] > 1
+        and (look or (look is None and partitions[number] >= 4))
+        and all(fragments[port.producer].table is not None for port in fragment.ports if port.route is Route.KEY)
+    ]
+    return replace(job, hot_keys=_hot_keys(spark, job, scans, splittable)) if splittable else job
+
+
+def _partition_counts(
+    fragments: Sequence[Fragment], counts: Mapping[Table, int], slots: int, options: SparkOptions
+) -> tuple[int, ...]:
+    """How many partitions each fragment gets: enough for the memory budget, and for the slots where it pays."""
+    rows: list[int | None] = []
+    partitions: list[int] = []
+    for fragment in fragments:
+        if fragment.table is not None:
+            rows.append(counts.get(fragment.table, 1 if fragment.table == SINGLE_ROW else None))
+            partitions.append(0)
+            continue
+        moved = [port for port in fragment.ports if port.route is not Route.COPY]
+        known = [rows[port.producer] for port in moved]
+        rows.append(rows[fragment.ports[0].producer])
+        if any(port.route is Route.KEY and not port.key for port in moved):
+            partitions.append(1)
+        elif any(count is None for count in known):
+            partitions.append(slots)
+        else:
+            total = sum(count or 0 for count in known)
+            size = sum(
+                (rows[port.producer] or 0) * _row_bytes(fragments[port.producer].relation.schema) for port in moved
+            )
+            by_memory = -(-size * WORKING_FACTOR // options.memory_per_partition)
+            by_work = min(slots, -(-total // options.rows_per_partition))
+            partitions.append(max(1, by_memory, by_work))
+    return tuple(partitions)
+
+
+def _row_bytes(schema: plan.Schema) -> int:
+    return sum(getattr(arrow_type(column.type), "byte_width", 24) if not _is_wide(column) else 24 for column in schema)
+
+
+def _is_wide(column: plan.Column) -> bool:
+    kind = arrow_type(column.type)
+    return not pa.types.is_primitive(kind) or pa.types.is_boolean(kind)
+
+
+def _hot_keys(spark: Any, job: Job, scans: Mapping[Table, Scan], splittable: Sequence[int]) -> dict[int, HotKeys]:
+    """Sample the keys of the fragments that can be split, all in one Spark job."""
+    producers = {
+        port.producer: table
+        for number in splittable
+        for port in job.fragments[number].ports
+        if port.route is Route.KEY and (table := job.fragments[port.producer].table) is not None
+    }
+    text = job.to_json()
+    total = max(1, sum(scans[table].rows or 0 for table in set(producers.values())))
+    samples: list[pa.Table] = []
+    frames: list[Any] = []
+    for table in dict.fromkeys(producers.values()):
+        found = scans[table]
+        if found.memory is not None:
+            samples.append(sample_in_memory(job, table, found.memory, splittable))
+        else:
+            sampled = found.frame.sample(fraction=min(1.0, SAMPLE_ROWS / total), seed=1)
+            function = _worker("sample_task", text, table, tuple(splittable))
+            frames.append(sampled.mapInArrow(function, "fragment int, hash bigint, time bigint"))
+    if frames:
+        samples.append(reduce(lambda left, right: left.union(right), frames).toArrow())
+    sample = pa.concat_tables([part.cast(samples[0].schema) for part in samples])
+    fragment, hashes, times = (sample.column(place).to_numpy() for place in range(3))
+    hot: dict[int, HotKeys] = {}
+    for number in splittable:
+        chosen = fragment == number
+        reach = job.fragments[number].reach
+        if chosen.any() and reach is not None:
+            keys = np.ascontiguousarray(hashes[chosen]).view(np.uint64)
+            found_keys = find_hot_keys(keys, times[chosen], job.partitions[number], reach)
+            if found_keys is not None:
+                hot[number] = found_keys
+    return hot
+
+
+# ── the DataFrame ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _frame(spark: Any, job: Job, scans: Mapping[Table, Scan]) -> Any:
+    """The lazy DataFrame of a job's answer."""
+    text = job.to_json()
+    last = job.fragments[-1]
+    answer = _ddl(last.relation.schema[: len(last.relation.schema) - last.arrival])
+    schema = answer if job.levels == 0 else CHUNK_DDL
+    frames = []
+    for table in dict.fromkeys(fragment.table for fragment in job.fragments if fragment.table is not None):
+        memory = pa.table({}) if table == SINGLE_ROW else scans[table].memory
+        if memory is None:
+            frames.append(scans[table].frame.mapInArrow(_worker("map_task", text, table), schema))
+        else:
+            frames.append(_memory_frame(spark, chunks_in_memory(job, table, memory), schema))
+    moved = reduce(lambda left, right: left.union(right), frames)
+    for level in range(1, job.levels + 1):
+        width = job.width(level)
+        if level == width == 1 and all(found.memory is not None for found in scans.values()):
+            # All rows came from this process, and all go to one task: no shuffle at all.
+            moved = moved.coalesce(1)
+        else:
+            moved = moved.repartitionById(width, "target")
+        schema = answer if level == job.levels else CHUNK_DDL
+        moved = moved.mapInArrow(_worker("level_task", text, level, "partition"), schema)
+    return moved
+
+
+def _memory_frame(spark: Any, rows: pa.Table, schema: str) -> Any:
+    return spark.createDataFrame(rows, schema) if rows.num_rows else spark.createDataFrame([], schema)
+
+
+def _worker(entry: str, *arguments: Any) -> Callable[..., Any]:
+    from pyspark import cloudpickle
+
+    cloudpickle.register_pickle_by_value(spark_bootstrap)
+    return spark_bootstrap.worker_function(entry, *arguments)
+
+
+_SPARK_TYPES = {
+    "bool": "boolean",
+    "smallint": "smallint",
+    "int": "int",
+    "bigint": "bigint",
+    "float": "float",
+    "double": "double",
+    "string": "string",
+    "date": "date",
+    "timestamp": "timestamp_ntz",
+    "null": "void",
+}
+
+
+def _ddl(schema: plan.Schema) -> str:
+    names = spark_arrow_schema(schema).names
+    return ", ".join(f"{name} {_SPARK_TYPES[str(column.type)]}" for name, column in zip(names, schema, strict=True))
+
+
+def _columns(root: plan.Relation) -> dict[Table, list[str]]:
+    """The columns that a pruned plan reads of every stored table."""
+    found: dict[Table, list[str]] = {}
+
+    def visit(relation: plan.Relation) -> None:
+        if isinstance(relation, plan.Source):
+            read = range(len(relation.schema))
+            note(relation, [relation.schema[column].name for column in read])
+        elif isinstance(relation, plan.Project) and isinstance(relation.input, plan.Source):
+            from airflow_provider_mlfeat.engine.pruning import references
+
+            source = relation.input
+            note(source, [source.schema[column].name for column in sorted(references(*relation.expressions))])
+        else:
+            for part in inputs_of(relation):
+                visit(part)
+
+    def note(source: plan.Source, names: Sequence[str]) -> None:
+        columns = found.setdefault((source.database, source.table), [])
+        columns += [name for name in names if name not in columns]
+
+    visit(root)
+    return found
+
+
+def _stored(tables: Mapping[Any, Any], table: Table) -> Any:
+    for name in (table, ".".join(part for part in table if part), table[1] if not table[0] else table):
+        if name in tables:
+            return tables[name]
+    raise DataRuleError("nobody said where this table is stored", ".".join(part for part in table if part))
+
+
+# ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def running(spark: Any, progress: Progress | None = None) -> Iterator[str]:
+    """Run actions under one job group, report their progress, and cancel them when this process is told to stop."""
+    group = f"mlfeat-{uuid.uuid4()}"
+    stopped = threading.Event()
+    if is_connect(spark):
+        spark.addTag(group)
+    else:
+        spark.sparkContext.setJobGroup(group, "feature SQL", interruptOnCancel=True)
+    watcher = None
+    if progress is not None and not is_connect(spark):
+        watcher = threading.Thread(target=_watch, args=(spark, group, progress, stopped), daemon=True)
+        watcher.start()
+    try:
+        with _terminated_as_exit(), _sentences():
+            yield group
+    except BaseException:
+        cancel(spark, group)
+        raise
+    finally:
+        stopped.set()
+        if watcher is not None:
+            watcher.join()
+        if is_connect(spark):
+            spark.removeTag(group)
+        else:
+            spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
+
+
+def cancel(spark: Any, group: str) -> None:
+    """Stop what runs under a job group."""
+    if is_connect(spark):
+        spark.interruptTag(group)
+    else:
+        spark.sparkContext.cancelJobGroup(group)
+
+
+def _watch(spark: Any, group: str, progress: Progress, stopped: threading.Event) -> None:
+    tracker = spark.sparkContext.statusTracker()
+    while not stopped.wait(PROGRESS_SECONDS):
+        stages = [
+            stage
+            for job in tracker.getJobIdsForGroup(group)
+            if (info := tracker.getJobInfo(job)) is not None
+            for number in info.stageIds
+            if (stage := tracker.getStageInfo(number)) is not None
+        ]
+        progress(sum(stage.numCompletedTasks for stage in stages), sum(stage.numTasks for stage in stages))
+
+
+@contextlib.contextmanager
+def _terminated_as_exit() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, where this thread may decide that and nobody else has."""
+    in_charge = threading.current_thread() is threading.main_thread()
+    if not in_charge or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, _: exit_with(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def exit_with(status: int) -> None:
+    """Leave the process, running every ``finally`` on the way."""
+    raise SystemExit(status)
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn what Spark makes of a worker's data error back into that error's one sentence."""
+    try:
+        yield
+    except Exception as error:
+        parts = str(error).split(ERROR_MARK)
+        if len(parts) >= 3:
+            raise DataRuleError(parts[1]) from None
+        raise

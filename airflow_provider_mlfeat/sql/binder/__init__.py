@@ -1,0 +1,1 @@
+"""From syntax to plan: names, types, windows, joins and aggregates."""

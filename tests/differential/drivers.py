@@ -1,0 +1,89 @@
+"""One example on every driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from airflow_provider_mlfeat.engine.batch import run_batch
+from airflow_provider_mlfeat.engine.history import MemoryHistory
+from airflow_provider_mlfeat.engine.request import RequestProgram
+from airflow_provider_mlfeat.sql.errors import DataRuleError
+from airflow_provider_mlfeat.sql.plan import Column, Plan
+from tests.conformance.arrow import from_arrow, to_arrow
+from tests.differential.comparing import difference, is_exact, near_difference
+from tests.differential.tables import TYPES, Database
+from tests.oracle.evaluate import run_batch as oracle_batch
+from tests.oracle.evaluate import run_replay
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Data that a driver refuses to compute with; the wording is the driver's."""
+
+
+Rows = list[Row] | Refusal
+
+
+def arrow_tables(database: Database) -> dict[tuple[str, str], pa.Table]:
+    """The tables in Arrow form."""
+    columns = tuple(TYPES.items())
+    return {name: to_arrow(columns, rows) for name, rows in database.stored.items()}
+
+
+def answer(run: Callable[[], list[Row]]) -> Rows:
+    """What a driver says: rows, or that the data breaks a rule."""
+    try:
+        return run()
+    except DataRuleError:
+        return Refusal()
+
+
+def batch(plan: Plan, database: Database, **options: Any) -> Rows:
+    """The batch driver."""
+    return answer(lambda: from_arrow(run_batch(plan, arrow_tables(database), **options), plan.schema))
+
+
+def request(plan: Plan, database: Database) -> Rows:
+    """The request driver: every row of the request table asked for, then inserted."""
+    return answer(lambda: list(_replay(plan, database)))
+
+
+def _replay(plan: Plan, database: Database) -> Iterator[Row]:
+    schema = tuple(Column(name, kind) for name, kind in TYPES.items())
+    store = MemoryHistory(dict.fromkeys(database.stored, schema))
+    for name, table in arrow_tables(database).items():
+        if name != plan.request_source:
+            store.load(name, table)
+    program = RequestProgram(plan, store)
+    if plan.request_source is None:
+        yield from program.answer(())
+        return
+    for row in database.stored[plan.request_source]:
+        yield from program.answer(row)
+        store.insert(plan.request_source, row)
+
+
+def oracle_request(plan: Plan, database: Database) -> Rows:
+    """The slow evaluator in request mode."""
+    return answer(lambda: run_replay(plan, database.stored))
+
+
+def oracle(plan: Plan, database: Database) -> Rows:
+    """The slow evaluator."""
+    return answer(lambda: list(oracle_batch(plan, database.stored)))
+
+
+def assert_same(plan: Plan, name: str, rows: Rows, other_name: str, others: Rows, exact: bool | None = None) -> None:
+    """Fail with the first difference; `exact` asks for equal bits whatever the plan computes."""
+    if isinstance(rows, Refusal) or isinstance(others, Refusal):
+        assert type(rows) is type(others), f"{name} says {rows!r}, {other_name} says {others!r}"
+        return
+    compare = difference if exact or (exact is None and is_exact(plan)) else near_difference
+    found = compare(rows, others)
+    assert found is None, f"{name} and {other_name} differ: {found}"

@@ -1,0 +1,45 @@
+"""What must hold for one example, on every driver."""
+
+from __future__ import annotations
+
+from airflow_provider_mlfeat.sql.plan import Plan
+from airflow_provider_mlfeat.sql.planner import plan_query
+from tests.differential.drivers import assert_same, batch, oracle, oracle_request, request
+from tests.differential.queries import Query
+from tests.differential.tables import Database
+
+
+def check(query: Query, database: Database) -> None:
+    """Fail, showing the query and its tables, when two answers differ."""
+    try:
+        _check(query, database)
+    except Exception as error:
+        error.add_note(f"{query}\n{query.sql}\n{database}")
+        raise
+
+
+def _check(query: Query, database: Database) -> None:
+    plan = plan_example(query, database)
+    rows = batch(plan, database)
+    assert_same(plan, "batch", rows, "oracle", oracle(plan, database))
+    assert_same(plan, "batch", rows, "batch without sliding", batch(plan, database, slide=False, threads=1), exact=True)
+    if query.parity:
+        _check_request(plan, query, database)
+
+
+def plan_example(query: Query, database: Database) -> Plan:
+    """The plan of an example; a query that has a meaning on single rows is planned for them."""
+    return plan_query(
+        query.sql,
+        database.catalog,
+        mode="request" if query.parity else "batch",
+        time_zone=query.time_zone,
+        null_join_keys=query.null_join_keys,
+    )
+
+
+def _check_request(plan: Plan, query: Query, database: Database) -> None:
+    """Request by request as the rows arrived, and, in the order of time, the batch answer."""
+    assert_same(plan, "request", request(plan, database), "oracle", oracle_request(plan, database))
+    ordered = database.in_time_order(query.order)
+    assert_same(plan, "replay in time order", request(plan, ordered), "batch", batch(plan, ordered), exact=True)
