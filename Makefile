@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin
 DAG ?= file_manifest
 PORT ?= 8080
 
-.PHONY: help install demo up down test test-quick test-docker lint format docs lock docker-engine docker-image clean
+.PHONY: help install demo up down test test-quick test-docker conformance soak bench lint format docs lock docker-engine docker-image clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,18 @@ docker-engine: ## set up and start a Docker engine (Debian, as root)
 
 docker-image: docker-engine ## build the image that container jobs run in
 	@docker/job/build.sh
+
+conformance: install ## run the OpenMLDB cases beside the clone, if there are any, on all three drivers
+	@for engine in batch request spark; do \
+	    $(PYTHON_BIN)/python tests/conformance/run.py --cases ../shared/conformance/openmldb_cases.jsonl --engine $$engine || exit 1; \
+	done
+
+soak: install ## compare the drivers and the slow evaluator on random queries (SECONDS, SEED)
+	@$(PYTHON_BIN)/python -m tests.differential.soak --seconds $(or $(SECONDS),300) --seed $(or $(SEED),0)
+
+bench: install ## measure the feature engine beside its rivals (full size, many minutes)
+	@$(PYTHON_BIN)/python -m tests.bench.offline
+	@$(PYTHON_BIN)/python -m tests.bench.request
 
 lint: install ## check style, types and the rooms' borders
 	@$(PYTHON_BIN)/ruff check -q .

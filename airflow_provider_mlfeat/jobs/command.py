@@ -19,6 +19,7 @@ from airflow_provider_mlfeat.errors import MissingExtraError, MlfeatError
 # name → (module with `register(parser)`, one line of help). Modules load only for the command that is called.
 _COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("airflow_provider_mlfeat.jobs.commands.run", "run a job from a spec file"),
+    "sql": ("airflow_provider_mlfeat.jobs.commands.sql", "check, explain, format and run feature SQL"),
     "jobs": ("airflow_provider_mlfeat.jobs.commands.jobs", "list the kinds of job, or show one kind's fields"),
     "version": ("airflow_provider_mlfeat.jobs.commands.version", "print version and code version"),
 }
@@ -32,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = options.execute(options)
         assert isinstance(code, int)
         return code
+    except ModuleNotFoundError as error:
+        missing = MissingExtraError("engine", f"'mlfeat {' '.join(arguments[:2])}'", error.name)
+        print(f"mlfeat: {missing}", file=sys.stderr)
+        return missing.exit_code
     except MlfeatError as error:
         print(f"mlfeat: {error}", file=sys.stderr)
         return error.exit_code
@@ -57,11 +62,7 @@ def _parser(called: Sequence[str]) -> argparse.ArgumentParser:
     for name, (module, summary) in _COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name in called:
-            try:
-                importlib.import_module(module).register(command)
-            except ModuleNotFoundError as error:
-                extra = "engine"
-                raise MissingExtraError(extra, f"'mlfeat {name}'", error.name) from None
+            importlib.import_module(module).register(command)
     return parser
 
 

@@ -19,6 +19,7 @@ ENTRY_POINT_GROUP = "airflow_provider_mlfeat.jobs"
 # kind → (address of the Job class, extra that brings its packages).
 _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "file_manifest": ("airflow_provider_mlfeat.jobs.file_manifest:FileManifestJob", None),
+    "query": ("airflow_provider_mlfeat.jobs.query.job:QueryJob", "engine"),
 }
 
 

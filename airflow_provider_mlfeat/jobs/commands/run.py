@@ -29,19 +29,24 @@ def execute(options: argparse.Namespace) -> int:
     """Run the job in this process, show its progress on standard error, and write its result."""
     from airflow_provider_mlfeat import files
 
-    show_bar = sys.stderr.isatty() and not options.json_log
-    log_to_stream(JsonFormatter() if options.json_log else logging.Formatter("%(levelname)s %(message)s"))
-    sink: Sink = BarSink(sys.stderr) if show_bar else LogSink()
-    cancellation = Cancellation()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: cancellation.request())
-    result = run(parse_spec(_read(options.spec)), Progress([sink], cancellation), cancellation)
-    document = result.model_dump(mode="json")
+    document = run_document(_read(options.spec), json_log=options.json_log)
     if options.result:
         files.write_json(Path(options.result), document)
     else:
         print(json.dumps(document, indent=1))
     return 0
+
+
+def run_document(spec: Any, *, json_log: bool = False) -> dict[str, Any]:
+    """Run the job of a spec document with progress on standard error; its result as a document."""
+    show_bar = sys.stderr.isatty() and not json_log
+    log_to_stream(JsonFormatter() if json_log else logging.Formatter("%(levelname)s %(message)s"))
+    sink: Sink = BarSink(sys.stderr) if show_bar else LogSink()
+    cancellation = Cancellation()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: cancellation.request())
+    result = run(parse_spec(spec), Progress([sink], cancellation), cancellation)
+    return result.model_dump(mode="json")
 
 
 def _read(path: str) -> Any:
