@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from airflow_provider_mlfeat.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -21,7 +23,7 @@ class Position:
     length: int = 1
 
 
-class SqlError(Exception):
+class SqlError(UserError):
     """A statement that cannot be parsed, bound or planned.
 
     :param message: one sentence that says what is wrong.
@@ -76,7 +78,7 @@ class SqlUnsupportedError(SqlError):
     """A construct that exists in SQL but not in this language, or not in the mode asked for."""
 
 
-class DataRuleError(Exception):
+class DataRuleError(UserError):
     """Data that breaks a rule of the language while a plan runs, for instance a NULL order key.
 
     :param message: one sentence that names the rule.

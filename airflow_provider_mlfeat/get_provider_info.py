@@ -1,0 +1,64 @@
+"""What Airflow asks a provider: its metadata. Imported by every ``airflow`` command, so it imports next to nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import airflow_provider_mlfeat
+
+# The systems that the provider brings to Airflow: name, documentation, tags.
+_INTEGRATIONS = {
+    "Feature SQL": ("https://openmldb.ai/docs/en/main/", ["machine-learning"]),
+    "Triton Inference Server": (
+        "https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/",
+        ["ai-inference"],
+    ),
+    "MLflow": ("https://mlflow.org/docs/latest/", ["machine-learning"]),
+    "Redis": ("https://redis.io/docs/latest/", ["software"]),
+    "Spark": ("https://spark.apache.org/docs/latest/", ["apache"]),
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata, as Airflow's provider schemas describe it."""
+    from airflow_provider_mlfeat.hooks.connection_types import CONNECTION_TYPES
+
+    return {
+        "package-name": "airflow-provider-mlfeat",
+        "name": "MLfeat",
+        "description": "Feature SQL, DeepFM training, the gate, MLflow registration and Triton deployment.",
+        "versions": [airflow_provider_mlfeat.__version__],
+        "integrations": [
+            {"integration-name": name, "external-doc-url": url, "tags": tags}
+            for name, (url, tags) in _INTEGRATIONS.items()
+        ],
+        "operators": [_modules("Feature SQL", "operators.job", "operators.files")],
+        "hooks": [
+            _modules("Triton Inference Server", "hooks.triton"),
+            _modules("MLflow", "hooks.mlflow"),
+            _modules("Redis", "hooks.online"),
+            _modules("Spark", "hooks.spark"),
+        ],
+        "triggers": [_modules("Feature SQL", "triggers.job")],
+        "connection-types": CONNECTION_TYPES,
+        "extra-links": ["airflow_provider_mlfeat.links.job.JobLink"],
+        "config": {
+            "mlfeat": {
+                "description": "Defaults of the MLfeat provider.",
+                "options": {
+                    "runtime": {
+                        "description": "Where operators run their jobs when they do not say: in_process or process.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "in_process",
+                        "default": "process",
+                    }
+                },
+            }
+        },
+    }
+
+
+def _modules(integration: str, *names: str) -> dict[str, Any]:
+    modules = [f"{airflow_provider_mlfeat.__name__}.{name}" for name in names]
+    return {"integration-name": integration, "python-modules": modules}

@@ -1,0 +1,1 @@
+"""Hooks: what a connection says, and whether the service behind it answers."""

@@ -1,0 +1,1 @@
+"""Sub-commands of ``mlfeat`` that belong to jobs themselves."""

@@ -1,0 +1,1 @@
+"""Feature queries as jobs: a script, files as its tables, and a driver."""

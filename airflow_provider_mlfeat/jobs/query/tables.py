@@ -1,0 +1,156 @@
+"""Files as the tables of a query."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.dataset as ds
+
+from airflow_provider_mlfeat.engine.column import arrow_type
+from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.sql.catalog import Catalog, ColumnDefinition, TableDefinition
+from airflow_provider_mlfeat.sql.statements import CreateTable, Statement
+from airflow_provider_mlfeat.sql.types import (
+    BIGINT,
+    BOOL,
+    DATE,
+    DOUBLE,
+    FLOAT,
+    INT,
+    SMALLINT,
+    STRING,
+    TIMESTAMP,
+    DataType,
+)
+
+TableName = tuple[str, str]
+
+
+def parse_bindings(given: list[str]) -> dict[str, str]:
+    """``NAME=PATH`` texts as a mapping."""
+    bindings = {}
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not (name and separator and path):
+            raise UserError(f"--table takes NAME=PATH, not '{text}'")
+        if name in bindings:
+            raise UserError(f"--table '{name}' is given twice")
+        bindings[name] = path
+    return bindings
+
+
+class BoundTables:
+    """The files behind the tables of a script.
+
+    A name means the table that the script creates, whose types then hold; a table that the script does not create gets
+    its columns from the file.
+
+    :param bindings: path of each table; names may be qualified by a database.
+    :param statements: the script, for the tables that it creates.
+    :param database: database of unqualified names that the script does not create.
+    """
+
+    def __init__(self, bindings: Mapping[str, str], statements: tuple[Statement, ...], database: str = "") -> None:
+        self._paths: dict[TableName, str] = {}
+        self._read: dict[TableName, pa.Table] = {}
+        self.catalog = Catalog()
+        created = [statement.table for statement in statements if isinstance(statement, CreateTable)]
+        for name, path in bindings.items():
+            found = _created(name, created)
+            if found is None:
+                found = self._inferred(name, path, database)
+                self.catalog.add_table(found)
+            self._paths[found.database.lower(), found.name.lower()] = path
+
+    def _inferred(self, name: str, path: str, database: str) -> TableDefinition:
+        qualifier, _, table = name.rpartition(".")
+        fields = _schema(path)
+        columns = tuple(ColumnDefinition(field.name, _type_of(field, path)) for field in fields)
+        return TableDefinition(qualifier or database, table, columns)
+
+    def for_plan(self, sources: Mapping[TableName, Any]) -> dict[TableName, Any]:
+        """What a driver reads for each of a plan's tables.
+
+        :param sources: schema of each table that the plan reads.
+        """
+        return {table: self._table(table, schema) for table, schema in sources.items()}
+
+    def _table(self, table: TableName, schema: Any) -> Any:
+        database, name = table
+        # A script may create its tables in a database that it uses; its bindings need not repeat that.
+        path = self._paths.get((database.lower(), name.lower())) or self._paths.get(("", name.lower()))
+        if path is None:
+            shown = ".".join(filter(None, table))
+            raise UserError(f"no data for table '{shown}': give --table {shown}=PATH")
+        if not path.endswith((".csv", ".csv.gz")):
+            return path if Path(path).exists() else ds.dataset(files_of(path), format="parquet")
+        if table not in self._read:
+            self._read[table] = _read_csv(path, {column.name: column.type for column in schema})
+        return self._read[table]
+
+
+def _created(name: str, created: list[TableDefinition]) -> TableDefinition | None:
+    """The table that the script creates under a name."""
+    qualifier, _, table = name.lower().rpartition(".")
+    found = [
+        one for one in created if one.name.lower() == table and (not qualifier or one.database.lower() == qualifier)
+    ]
+    if len(found) > 1:
+        places = ", ".join(one.qualified_name for one in found)
+        raise UserError(f"--table '{name}' may mean {places}: write the database too")
+    return found[0] if found else None
+
+
+def files_of(path: str) -> list[str]:
+    """The files that a path or pattern names."""
+    if Path(path).is_dir():
+        found = sorted(str(file) for file in Path(path).rglob("*.parquet"))
+    else:
+        found = sorted(glob.glob(path))  # noqa: PTH207 - absolute patterns
+    if not found:
+        raise UserError(f"no file at '{path}'")
+    return found
+
+
+def _schema(path: str) -> pa.Schema:
+    try:
+        if path.endswith((".csv", ".csv.gz")):
+            return csv.open_csv(files_of(path)[0]).schema
+        return ds.dataset(files_of(path), format="parquet").schema
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _read_csv(path: str, types: Mapping[str, DataType]) -> pa.Table:
+    options = csv.ConvertOptions(
+        column_types={name: arrow_type(type_) for name, type_ in types.items()}, strings_can_be_null=True
+    )
+    try:
+        return pa.concat_tables([csv.read_csv(file, convert_options=options) for file in files_of(path)])
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _type_of(field: pa.Field, path: str) -> DataType:
+    """The language's type of a column of a file."""
+    type_ = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    rules: list[tuple[Any, DataType]] = [
+        (pa.types.is_boolean, BOOL),
+        (lambda t: t in (pa.int8(), pa.uint8(), pa.int16()), SMALLINT),
+        (lambda t: t in (pa.uint16(), pa.int32()), INT),
+        (lambda t: t in (pa.uint32(), pa.int64()), BIGINT),
+        (lambda t: t in (pa.float16(), pa.float32()), FLOAT),
+        (lambda t: t == pa.float64(), DOUBLE),
+        (lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t), STRING),
+        (pa.types.is_date, DATE),
+        (pa.types.is_timestamp, TIMESTAMP),
+    ]
+    for holds, found in rules:
+        if holds(type_):
+            return found
+    raise UserError(f"{path}: column '{field.name}' is of type {type_}, which the feature language does not have")

@@ -1,0 +1,1 @@
+"""Triggers: wait for jobs without holding a worker slot."""
