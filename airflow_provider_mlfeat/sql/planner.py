@@ -113,7 +113,7 @@ def _plan(
         source,
         parameters,
         rows.typed(catalog.get_table(*source) if source else None, options.time_zone),
-        tuple(session.warnings),
+        tuple(dict.fromkeys(session.warnings)),
     )
 
 

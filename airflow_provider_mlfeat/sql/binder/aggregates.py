@@ -19,6 +19,7 @@ from airflow_provider_mlfeat.sql.types import DataType
 # The positional function, whose outermost call in a SELECT item ignores the window's frame.
 POSITIONAL = "at"
 _POSITIONAL_NAMES = ("at", "lag")
+_TWO_WINDOWS = "one SELECT item cannot use two different windows"
 
 
 class WindowLookup:
@@ -136,9 +137,7 @@ class WindowedBinder(AggregateBinder):
         return window
 
     def _two_windows(self, node: Over) -> SqlUnsupportedError:
-        return SqlUnsupportedError(
-            "two different windows in one SELECT item", position_of(node), "Compute one of them in a sub-query."
-        )
+        return SqlUnsupportedError(_TWO_WINDOWS, position_of(node), "Compute one of them in a sub-query.")
 
     def _is_positional(self, node: exp.Anonymous) -> bool:
         function = self.session.functions.aggregates.get(node.name.lower())
@@ -170,7 +169,7 @@ class ArgumentBinder(AggregateBinder):
 
     def over(self, node: Over) -> Expression:
         if self._windows is None or self._windows.find(node.args["window"]) != self._window:
-            raise SqlUnsupportedError("two different windows in one SELECT item", position_of(node))
+            raise SqlUnsupportedError(_TWO_WINDOWS, position_of(node))
         return self.bind(node.this)
 
     def aggregate(self, node: exp.Anonymous, function: AggregateFunction) -> Expression:

@@ -114,7 +114,7 @@ class QueryBinder:
         branches = [self.bind(branch) for branch in _branches(node)]
         first = branches[0]
         for branch, syntax in zip(branches[1:], _branches(node)[1:], strict=True):
-            check_same_schema(first.fields, branch.fields, "a UNION", syntax)
+            check_same_schema(first.fields, branch.fields, "a query of a UNION", "the first one", syntax)
         relation = Union(tuple(branch.relation for branch in branches), distinct, first.relation.schema)
         return Bound(relation, tuple(Field(field.name, field.type) for field in first.fields))
 
@@ -221,7 +221,9 @@ class SelectBinder(QueryBinder):
         windows = self._node.args.get("windows") or self._find_all(Over)
         if windows:
             what = "GROUP BY or HAVING" if group or having else "aggregates without a window"
-            raise SqlUnsupportedError(f"windows together with {what}", first_position(windows), "Use a sub-query.")
+            raise SqlUnsupportedError(
+                f"windows cannot stand together with {what}", first_position(windows), "Use a sub-query."
+            )
         keys = tuple(self._key(source, column) for column in group.expressions) if group else ()
         binder = GroupBinder(self.session, self._scope(source), keys)
         items = self._items(source, binder, binder.bind)

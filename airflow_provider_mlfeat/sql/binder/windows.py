@@ -108,19 +108,27 @@ class WindowBinder:
 
     def _union(self, node: exp.Expr) -> Relation:
         source = self._bind_source(node)
-        check_same_schema(self._relation.fields, source.fields, "a window's UNION source", node)
+        check_same_schema(self._relation.fields, source.fields, "a window's UNION source", "the main input", node)
         return source.relation
 
 
-def check_same_schema(wanted: Sequence[Field], found: Sequence[Field], what: str, node: exp.Expr) -> None:
-    """Raise SqlTypeError when two relations differ in number, names or types of columns."""
+def check_same_schema(wanted: Sequence[Field], found: Sequence[Field], what: str, like: str, node: exp.Expr) -> None:
+    """Raise SqlTypeError when two relations differ in number, names or types of columns.
+
+    :param wanted: columns of the relation that sets the example.
+    :param found: columns of the relation that `node` is.
+    :param what: how messages call the relation.
+    :param like: how messages call the example.
+    :param node: the relation's place.
+    """
     if len(wanted) != len(found):
-        message = f"{what} needs {len(wanted)} columns like the main input, found {len(found)}"
+        columns = "column" if len(wanted) == 1 else "columns"
+        message = f"{what} needs {len(wanted)} {columns} like {like}, found {len(found)}"
         raise SqlTypeError(message, position_of(node))
     for number, (left, right) in enumerate(zip(wanted, found, strict=True), 1):
         if left.name.lower() != right.name.lower() or left.type != right.type:
             raise SqlTypeError(
-                f"{what} needs column {number} to be '{left.name} {left.type}' like the main input, "
+                f"{what} needs column {number} to be '{left.name} {left.type}' like {like}, "
                 f"found '{right.name} {right.type}'",
                 position_of(node),
             )
