@@ -9,7 +9,7 @@ from airflow_provider_mlfeat.sql.binder.expressions import ExpressionBinder, is_
 from airflow_provider_mlfeat.sql.binder.scope import Scope
 from airflow_provider_mlfeat.sql.binder.session import Session
 from airflow_provider_mlfeat.sql.binder.windows import BoundWindow, FeatureCollector, NamedWindows, WindowBinder
-from airflow_provider_mlfeat.sql.dialect.nodes import Over
+from airflow_provider_mlfeat.sql.dialect.nodes import Over, WindowDefinition
 from airflow_provider_mlfeat.sql.dialect.positions import position_of
 from airflow_provider_mlfeat.sql.errors import SqlNameError, SqlTypeError, SqlUnsupportedError, nearest_name
 from airflow_provider_mlfeat.sql.functions.registry import AggregateFunction
@@ -35,8 +35,8 @@ class WindowLookup:
 
     def find(self, node: exp.Expr) -> BoundWindow:
         """The window after an OVER."""
-        if not isinstance(node, exp.Identifier):
-            return self._definitions.bind(node)  # type: ignore[arg-type]
+        if isinstance(node, WindowDefinition):
+            return self._definitions.bind(node)
         window = self._named.find(node.name)
         if window is None:
             suggestion = nearest_name(node.name, self._named.names)

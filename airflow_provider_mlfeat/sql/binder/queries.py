@@ -76,7 +76,7 @@ class QueryBinder:
         if isinstance(node, exp.Subquery):
             bound = binder.bind(node.this)
         elif isinstance(node, exp.Union):
-            bound = binder._union(node)
+            bound = binder.union(node)
         else:
             assert isinstance(node, exp.Select)
             bound = SelectBinder(self.session, binder.common, node).bind_select()
@@ -107,7 +107,8 @@ class QueryBinder:
         table.used = True
         return QueryBinder(self.session, table.visible).bind(table.query)
 
-    def _union(self, node: exp.Union) -> Bound:
+    def union(self, node: exp.Union) -> Bound:
+        """A chain of UNIONs of one kind."""
         distinct = bool(node.args.get("distinct"))
         if distinct:
             self.session.refuse_in_request("UNION DISTINCT", node)

@@ -82,7 +82,7 @@ class TokenParser(Parser):
 
     def text_of(self, token: Token) -> str:
         """The token as written."""
-        return self.sql[token.start : token.end + 1]
+        return str(self.sql[token.start : token.end + 1])
 
     def node(self, node: Node, start: int) -> Node:
         """The new `node`, which began at token number `start` and ends with the previous token."""
@@ -180,4 +180,4 @@ class TokenParser(Parser):
         if not self.at(TokenType.STRING):
             self.expected(what)
         self._advance()
-        return self._prev.text
+        return str(self._prev.text)
