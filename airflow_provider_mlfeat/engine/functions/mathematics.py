@@ -105,6 +105,7 @@ def pmod(context: CallContext, left: Array, right: Array) -> tuple[Array, NDArra
     return np.where(remainder < 0, remainder + right, remainder), right != 0
 
 
+@_QUIET
 def earth_distance(
     context: CallContext, latitude1: Array, longitude1: Array, latitude2: Array, longitude2: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
