@@ -31,6 +31,7 @@ from airflow_provider_mlfeat.engine.spark_fragments import (
     cut_plan,
 
     keep_whole,
+    narrowed,
 )
 from airflow_provider_mlfeat.engine.spark_hot_keys import HotKeys, find_hot_keys
 from airflow_provider_mlfeat.engine.spark_job import Job
@@ -39,9 +40,9 @@ from airflow_provider_mlfeat.engine.spark_session import is_connect, make_sessio
 from airflow_provider_mlfeat.engine.spark_tasks import (
     CHUNK_DDL,
     ERROR_MARK,
+    answer_columns,
     chunks_in_memory,
     sample_in_memory,
-    spark_arrow_schema,
 )
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
@@ -52,6 +53,7 @@ TINY_ROWS = 20_000  # with fewer rows in all tables together, one partition does
 SAMPLE_ROWS = 200_000
 WORKING_FACTOR = 4  # memory that a partition takes while it is computed, per byte of its rows
 PROGRESS_SECONDS = 0.5
+_ONE_ROW = pa.table([pa.nulls(1)], names=["nothing"])
 
 Progress = Callable[[int, int], None]
 
@@ -126,7 +128,7 @@ def run_spark(
     if needs_package(spark):
         ship_package(spark)
     with _sentences():
-        root = prune(query.root, range(len(query.root.schema)))
+        root = narrowed(prune(query.root, range(len(query.root.schema))))
         wanted = _columns(root)
         scans = {table: scan(spark, table, _stored(tables, table), columns) for table, columns in wanted.items()}
         job = _plan_job(spark, replace(query, root=root), scans, tuple(parameters), options)
@@ -240,12 +242,11 @@ def _hot_keys(spark: Any, job: Job, scans: Mapping[Table, Scan], splittable: Seq
 def _frame(spark: Any, job: Job, scans: Mapping[Table, Scan]) -> Any:
     """The lazy DataFrame of a job's answer."""
     text = job.to_json()
-    last = job.fragments[-1]
-    answer = _ddl(last.relation.schema[: len(last.relation.schema) - last.arrival])
+    answer = ", ".join(f"c{place} {_SPARK_TYPES[str(column.type)]}" for place, column in enumerate(answer_columns(job)))
     schema = answer if job.levels == 0 else CHUNK_DDL
     frames = []
     for table in dict.fromkeys(fragment.table for fragment in job.fragments if fragment.table is not None):
-        memory = pa.table({}) if table == SINGLE_ROW else scans[table].memory
+        memory = _ONE_ROW if table == SINGLE_ROW else scans[table].memory
         if memory is None:
             frames.append(scans[table].frame.mapInArrow(_worker("map_task", text, table), schema))
         else:
@@ -288,34 +289,19 @@ _SPARK_TYPES = {
 }
 
 
-def _ddl(schema: plan.Schema) -> str:
-    names = spark_arrow_schema(schema).names
-    return ", ".join(f"{name} {_SPARK_TYPES[str(column.type)]}" for name, column in zip(names, schema, strict=True))
-
-
 def _columns(root: plan.Relation) -> dict[Table, list[str]]:
-    """The columns that a pruned plan reads of every stored table."""
-    found: dict[Table, list[str]] = {}
+    """The columns that are read of every stored table."""
+    found: dict[Table, dict[str, None]] = {}
 
     def visit(relation: plan.Relation) -> None:
         if isinstance(relation, plan.Source):
-            read = range(len(relation.schema))
-            note(relation, [relation.schema[column].name for column in read])
-        elif isinstance(relation, plan.Project) and isinstance(relation.input, plan.Source):
-            from airflow_provider_mlfeat.engine.pruning import references
-
-            source = relation.input
-            note(source, [source.schema[column].name for column in sorted(references(*relation.expressions))])
-        else:
-            for part in inputs_of(relation):
-                visit(part)
-
-    def note(source: plan.Source, names: Sequence[str]) -> None:
-        columns = found.setdefault((source.database, source.table), [])
-        columns += [name for name in names if name not in columns]
+            names = found.setdefault((relation.database, relation.table), {})
+            names.update(dict.fromkeys(column.name for column in relation.schema))
+        for part in inputs_of(relation):
+            visit(part)
 
     visit(root)
-    return found
+    return {table: list(names) for table, names in found.items()}
 
 
 def _stored(tables: Mapping[Any, Any], table: Table) -> Any:

@@ -200,11 +200,6 @@ class _Cutter:
     def cut(self, relation: plan.Relation) -> _Piece:
         """The piece that gives the rows of `relation`."""
         match relation:
-            case plan.Project(input=plan.Source() as source):
-                columns = sorted(references(*relation.expressions))
-                schema = tuple(source.schema[column] for column in columns)
-                expressions = tuple(renumber(expression, columns.index) for expression in relation.expressions)
-                return self.project(self.table((source.database, source.table), schema), expressions, relation.schema)
             case plan.Source():
                 return self.table((relation.database, relation.table), relation.schema)
             case plan.SingleRow():
@@ -472,12 +467,41 @@ class _Cutter:
                 return self.row_count(below)
 
 
+def narrowed(relation: plan.Relation) -> plan.Relation:
+    """A pruned relation whose stored tables have only the columns that are read."""
+    if isinstance(relation, plan.Project) and isinstance(relation.input, plan.Source):
+        columns = sorted(references(*relation.expressions))
+        schema = tuple(relation.input.schema[column] for column in columns)
+        expressions = tuple(renumber(expression, columns.index) for expression in relation.expressions)
+        return replace(relation, input=replace(relation.input, schema=schema), expressions=expressions)
+    return _map_inputs(relation, narrowed)
+
+
 def cut_plan(query: plan.Plan, row_counts: dict[Table, int] | None = None) -> list[Fragment]:
-    """The fragments of a plan, producers before consumers; the last one gives the answer."""
+    """The fragments of a plan, producers before consumers; the last one gives the answer.
+
+    :param query: the plan, pruned and with narrowed tables.
+    :param row_counts: rows of the stored tables, where they are known.
+    """
     cutter = _Cutter(dict(row_counts or {}))
-    root = cutter.cut(prune(query.root, range(len(query.root.schema))))
-    last = cutter.finish(root)
+    last = cutter.finish(cutter.cut(query.root))
     return _reachable(cutter.fragments, last)
+
+
+def keep_whole(query: plan.Plan) -> list[Fragment]:
+    """The plan as one fragment that gets all rows of all tables: for data that is not worth spreading."""
+    cutter = _Cutter({})
+    ports: list[Port] = []
+
+    def gather(source: plan.Source) -> plan.Relation:
+        piece = cutter.table((source.database, source.table), source.schema)
+        ports.append(Port(len(cutter.fragments) - 1, Route.KEY))
+        return select(replace(piece.relation, table=str(len(ports) - 1)), range(piece.width))
+
+    relation = _map_sources(query.root, gather)
+    if not ports:
+        return cut_plan(query)
+    return [*cutter.fragments, Fragment(relation, tuple(ports), None, 0, 1)]
 
 
 # ── details ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -500,23 +524,25 @@ def _reachable(fragments: Sequence[Fragment], last: int) -> list[Fragment]:
 
 
 def _map_sources(relation: plan.Relation, change: Callable[[plan.Source], plan.Relation]) -> plan.Relation:
-    def again(part: plan.Relation) -> plan.Relation:
-        return _map_sources(part, change)
+    if isinstance(relation, plan.Source):
+        return change(relation)
+    return _map_inputs(relation, lambda part: _map_sources(part, change))
 
+
+def _map_inputs(relation: plan.Relation, change: Callable[[plan.Relation], plan.Relation]) -> plan.Relation:
+    """The relation over changed inputs."""
     match relation:
-        case plan.Source():
-            return change(relation)
         case plan.Project() | plan.Filter() | plan.Aggregate() | plan.Limit():
-            return replace(relation, input=again(relation.input))
+            return replace(relation, input=change(relation.input))
         case plan.Join():
-            return replace(relation, left=again(relation.left), right=again(relation.right))
+            return replace(relation, left=change(relation.left), right=change(relation.right))
         case plan.Windows():
             streams = tuple(
-                replace(stream, unions=tuple(again(union) for union in stream.unions)) for stream in relation.streams
+                replace(stream, unions=tuple(change(union) for union in stream.unions)) for stream in relation.streams
             )
-            return replace(relation, input=again(relation.input), streams=streams)
+            return replace(relation, input=change(relation.input), streams=streams)
         case plan.Union():
-            return replace(relation, inputs=tuple(again(part) for part in relation.inputs))
+            return replace(relation, inputs=tuple(change(part) for part in relation.inputs))
         case _:
             return relation
 
@@ -601,21 +627,3 @@ def _reach(streams: Sequence[plan.Stream]) -> Reach | None:
             elif span_rows is not None:
                 span_rows = max(span_rows, frame.maxsize)
     return Reach(span, span_rows if span is not None else 0, rows)
-
-
-def keep_whole(query: plan.Plan) -> list[Fragment]:
-    """The plan as one fragment that gets all rows of all tables: for data that is not worth spreading."""
-    cutter = _Cutter({})
-    places: dict[int, int] = {}
-
-    def gather(source: plan.Source) -> plan.Relation:
-        table = (source.database, source.table)
-        piece = cutter.table(table, source.schema)
-        places[len(places)] = len(cutter.fragments) - 1
-        return select(replace(piece.relation, table=str(len(places) - 1)), range(piece.width))
-
-    relation = _map_sources(query.root, gather)
-    if not places:
-        return [Fragment(relation, (), SINGLE_ROW, 0, 0)]
-    ports = tuple(Port(producer, Route.KEY) for producer in places.values())
-    return [*cutter.fragments, Fragment(relation, ports, None, 0, 1)]
