@@ -48,6 +48,8 @@ def frame(text: str, order: str = "ts") -> Frame:
         ("ROWS_RANGE BETWEEN 3 PRECEDING AND 1s PRECEDING".replace("1s", "1"), Frame("range", 3, 1)),
         ("ROWS_RANGE BETWEEN 1s OPEN PRECEDING AND 0s OPEN PRECEDING", Frame("range", 999, 1)),
         ("ROWS_RANGE BETWEEN 3000 PRECEDING AND -2s PRECEDING", Frame("range", 3000, 0)),
+        ("ROWS_RANGE BETWEEN 9999999999999d PRECEDING AND 1S PRECEDING", Frame("range", None, 1000)),
+        ("ROWS BETWEEN 99999999999999999999 PRECEDING AND CURRENT ROW", Frame("rows", None, 0)),
         (
             "ROWS_RANGE BETWEEN 1d PRECEDING AND CURRENT ROW MAXSIZE 3 EXCLUDE CURRENT_ROW EXCLUDE CURRENT_TIME",
             Frame("range", DAY, 0, 3, True, True),

@@ -23,6 +23,7 @@ from airflow_provider_mlfeat.sql.plan import (
 )
 from airflow_provider_mlfeat.sql.types import BOOL, DATE, INTEGER_KINDS, STRING, TIMESTAMP, DataType
 
+_FARTHEST = 2**63 - 1
 _MILLISECONDS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -154,11 +155,14 @@ def bind_frame(node: WindowDefinition) -> Frame:
             raise SqlSyntaxError("MAXSIZE stands in ROWS_RANGE frames only", position_of(maxsize))
         if int(maxsize.name) < 1:
             raise SqlSyntaxError("MAXSIZE must be at least 1", position_of(maxsize))
+    if start is not None and far.args.get("open"):
+        start -= 1
     return Frame(
         unit,
-        start - 1 if start is not None and far.args.get("open") else start,
-        end + 1 if near.args.get("open") else end,
-        int(maxsize.name) if maxsize is not None else None,
+        # What reaches back farther than any number of the order column does not end.
+        start if start is None or start < _FARTHEST else None,
+        min(end + 1 if near.args.get("open") else end, _FARTHEST),
+        min(int(maxsize.name), _FARTHEST) if maxsize is not None else None,
         bool(arguments.get("exclude_current_row")),
         bool(arguments.get("exclude_current_time")),
     )
