@@ -100,7 +100,9 @@ class _Spill:
     def divide(self, table: TableName, tables: Tables) -> None:
         """Read a stored table and send its rows to where they are needed."""
         numbers = self.job.map_fragments(table)
-        columns = _source_schema(self.job.fragments[numbers[0]].relation)
+        # Fragments of the same table may read different columns of it; the arrival comes last.
+        schemas = [_source_schema(self.job.fragments[number].relation) for number in numbers]
+        columns = (*dict.fromkeys(column for schema in schemas for column in schema[:-1]), schemas[0][-1])
         for rows in _batches(table, columns, tables):
             for number in numbers:
                 self._deliver(number, run_map_fragment(self.job, number, rows))
@@ -116,7 +118,8 @@ class _Spill:
                 )
                 for place, port in enumerate(fragment.ports)
             }
-            brought = [rows for rows, port in zip(inputs.values(), fragment.ports, strict=True) if port.route is not Route.COPY]
+            ports = zip(inputs.values(), fragment.ports, strict=True)
+            brought = [rows for rows, port in ports if port.route is not Route.COPY]
             gathers = any(port.route is Route.KEY and not port.key for port in fragment.ports)
             if gathers or any(rows.num_rows for rows in brought):
                 self._deliver(number, evaluate(self.job, number, inputs))
@@ -163,7 +166,8 @@ class _Spill:
         """The rows of a file in the order of their arrival; the file is gone afterwards, unless others read it."""
         made = self.job.fragments[producer]
         columns = made.relation.schema
-        parts = [pa.schema([(str(place), arrow_type(column.type)) for place, column in enumerate(columns)]).empty_table()]
+        types = [(str(place), arrow_type(column.type)) for place, column in enumerate(columns)]
+        parts = [pa.schema(types).empty_table()]
         path = self.folder / name
         if path.exists():
             with self.timings.stage("read"), path.open("rb") as file:
