@@ -139,6 +139,19 @@ def test_the_zone_counts() -> None:
         assert over_columns("timestamp", [STRING], [[text] for text in texts], zone)[0] == [summer, winter]
 
 
+def test_many_texts_are_read_as_few_are() -> None:
+    texts = [
+        *("-0", "007", "32768", "-32768", "1" * 18, "1" * 19, "9" * 20, "0.1", "1.50", "-3.14159265358979", "1e3", ""),
+        *("0x1F", " 1", "1 ", "1\n", "nan", "-inf", ".5", "5.", "123456789012345.123456789012345", "x", "-", "--1"),
+    ]
+    rows = [[text] for text in texts]
+    many = [[f"{number}.{number}"] for number in range(100)]
+    for target in ("smallint", "int", "bigint", "float", "double"):
+        alone = [value_of(call(target, typed(text, "string"))) for text in texts]
+        together, _ = over_columns(target, [STRING], [*rows, *many])
+        assert repr(together[: len(texts)]) == repr(alone)
+
+
 WIDTHS = {SMALLINT: 16, INT: 32, BIGINT: 64}
 
 
