@@ -47,7 +47,7 @@ def _progress(client: Any, dag_id: str, run_id: str, task: dict[str, Any]) -> st
 def main() -> int:
     """Run the demo; 0 when the DAG run succeeds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dag", default="file_manifest")
+    parser.add_argument("--dag", default="feature_sql")
     options = parser.parse_args()
     airflow = LocalAirflow(state=DEFAULT_STATE / "demo")
     began = time.monotonic()
@@ -94,7 +94,8 @@ def parameters(dag_id: str, state: Path) -> dict[str, Any]:
         "file_manifest": {
             "paths": [str(root / "airflow_provider_mlfeat" / "**" / "*.py")],
             "manifest": str(state / "manifest.json"),
-        }
+        },
+        "feature_sql": {"output": str(state / "shopping")},
     }.get(dag_id, {})
 
 
@@ -107,7 +108,7 @@ def outcome(client: Any, dag_id: str, run_id: str) -> dict[str, Any]:
         if entry.status_code == 200:
             value = entry.json()["value"]
             value = json.loads(value) if isinstance(value, str) else value
-            wanted = ("files", "total_bytes", "data_version", "cached")
+            wanted = ("files", "total_bytes", "data_version", "rows", "columns", "plan_id", "engine", "cached")
             result.update({name: value[name] for name in wanted if name in value})
     return result
 

@@ -34,6 +34,9 @@ def register(parser: argparse.ArgumentParser) -> None:
             "--table", action="append", default=[], metavar="NAME=PATH", help="a parquet or csv file, folder or pattern"
         )
         command.add_argument("--database", default="", help="the current database")
+        command.add_argument(
+            "--functions", action="append", default=[], metavar="MODULE", help="import a module with your own functions"
+        )
         if name in ("run", "request"):
             command.add_argument("--query", type=int, metavar="N", help="which query, where the script has several")
         if name == "run":
@@ -66,11 +69,11 @@ def _format(options: argparse.Namespace) -> int:
 
 def _catalog(options: argparse.Namespace) -> Any:
     """The tables that exist beside those that the script creates."""
+    from airflow_provider_mlfeat.jobs.query.script import read_script
     from airflow_provider_mlfeat.sql.catalog import Catalog
 
-    from airflow_provider_mlfeat.jobs.query.script import read_script
-
     text = read_script(options.file)
+    _import_functions(options)
     if not options.table:
         # No file is looked at, so the engine's packages need not be there.
         return Catalog()
@@ -86,10 +89,19 @@ def _print(outcome: Any) -> int:
     return 2 if outcome.code else 0
 
 
+def _import_functions(options: argparse.Namespace) -> None:
+    from airflow_provider_mlfeat.jobs.query.job import import_functions
+
+    # As for a script: modules beside the caller are found.
+    sys.path.insert(0, str(Path.cwd()))
+    import_functions(options.functions)
+
+
 def _bound(options: argparse.Namespace) -> Any:
     from airflow_provider_mlfeat.jobs.query.script import bind_query, read_script
     from airflow_provider_mlfeat.jobs.query.tables import parse_bindings
 
+    _import_functions(options)
     return bind_query(
         read_script(options.file),
         parse_bindings(options.table),
@@ -133,14 +145,16 @@ def _run_job(options: argparse.Namespace) -> int:
         "engine": options.engine,
         "master": options.master,
         "database": options.database,
+        "functions": options.functions,
     }
+    _import_functions(options)
     print(json.dumps(run_document(document), indent=1))
     return 0
 
 
 def _request(options: argparse.Namespace) -> int:
-    from airflow_provider_mlfeat.engine.reading import read_table
     from airflow_provider_mlfeat.engine.history import MemoryHistory
+    from airflow_provider_mlfeat.engine.reading import read_table
     from airflow_provider_mlfeat.engine.request import RequestProgram
     from airflow_provider_mlfeat.engine.requirements import table_schemas
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,7 @@ class QuerySpec(JobSpec):
     :param engine: ``batch`` runs in the job's process, ``spark`` on Spark.
     :param master: Spark's master.
     :param database: the current database.
+    :param functions: modules that register functions of your own.
     """
 
     kind: Literal["query"] = "query"
@@ -35,6 +38,7 @@ class QuerySpec(JobSpec):
     engine: Engine = "batch"
     master: str = "local[*]"
     database: str = ""
+    functions: tuple[str, ...] = ()
 
 
 class QueryResult(JobResult):
@@ -66,16 +70,18 @@ class QueryJob(Job[QuerySpec, QueryResult]):
     result_type: ClassVar[type[JobResult]] = QueryResult
 
     def inputs(self, spec: QuerySpec) -> Sequence[Path]:
-        """The tables' files."""
+        """The tables' files, and the sources of the user's functions."""
         from airflow_provider_mlfeat.jobs.query.tables import files_of
 
-        return [Path(file) for path in spec.tables.values() for file in files_of(path)]
+        sources = [_source_of(module) for module in spec.functions]
+        return [*sources, *(Path(file) for path in spec.tables.values() for file in files_of(path))]
 
     def run(self, spec: QuerySpec, context: JobContext) -> QueryResult:
         """Bind, run, write, and read back how many rows there are."""
         from airflow_provider_mlfeat.jobs.query.script import bind_query
 
         context.progress.stage("bind", unit="queries")
+        import_functions(spec.functions)
         bound = bind_query(spec.sql, spec.tables, database=spec.database)
         target = Path(spec.output)
         run = _run_batch if spec.engine == "batch" else _run_spark
@@ -90,6 +96,23 @@ class QueryJob(Job[QuerySpec, QueryResult]):
             stages=stages,
             artifacts=(Artifact.of("rows", target),),
         )
+
+
+def import_functions(modules: Sequence[str]) -> None:
+    """Import the modules that register a user's functions."""
+    for module in modules:
+        _source_of(module)
+        importlib.import_module(module)
+
+
+def _source_of(module: str) -> Path:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        found = None
+    if found is None or found.origin is None:
+        raise UserError(f"no module '{module}' with functions; is its folder on PYTHONPATH?")
+    return Path(found.origin)
 
 
 def _run_batch(spec: QuerySpec, bound: Any, target: Path, context: JobContext) -> dict[str, float]:

@@ -44,7 +44,7 @@ def bind_query(
     tables = BoundTables(bindings, statements, database)
     queries = list(bind_script(text, tables.catalog, database))
     plan = _chosen(queries, number, path)
-    return QueryScript(plan, tables.for_plan(table_schemas(plan.root)))
+    return QueryScript(plan, tables.for_plan(table_schemas(plan.root), plan.time_zone))
 
 
 def _chosen(queries: list[BoundQuery], number: int | None, path: str | None) -> Plan:

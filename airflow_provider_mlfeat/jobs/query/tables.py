@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as csv
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from pyarrow import csv
 
-from airflow_provider_mlfeat.engine.column import arrow_type
+from airflow_provider_mlfeat.engine.column import Column, arrow_type
+from airflow_provider_mlfeat.engine.expressions import EvaluationContext, compile_expression
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.sql.catalog import Catalog, ColumnDefinition, TableDefinition
+from airflow_provider_mlfeat.sql.plan import Call, ColumnReference
 from airflow_provider_mlfeat.sql.statements import CreateTable, Statement
 from airflow_provider_mlfeat.sql.types import (
     BIGINT,
@@ -73,14 +76,15 @@ class BoundTables:
         columns = tuple(ColumnDefinition(field.name, _type_of(field, path)) for field in fields)
         return TableDefinition(qualifier or database, table, columns)
 
-    def for_plan(self, sources: Mapping[TableName, Any]) -> dict[TableName, Any]:
+    def for_plan(self, sources: Mapping[TableName, Any], time_zone: str) -> dict[TableName, Any]:
         """What a driver reads for each of a plan's tables.
 
         :param sources: schema of each table that the plan reads.
+        :param time_zone: the zone of points in time that are written as text.
         """
-        return {table: self._table(table, schema) for table, schema in sources.items()}
+        return {table: self._table(table, schema, time_zone) for table, schema in sources.items()}
 
-    def _table(self, table: TableName, schema: Any) -> Any:
+    def _table(self, table: TableName, schema: Any, time_zone: str) -> Any:
         database, name = table
         # A script may create its tables in a database that it uses; its bindings need not repeat that.
         path = self._paths.get((database.lower(), name.lower())) or self._paths.get(("", name.lower()))
@@ -90,7 +94,7 @@ class BoundTables:
         if not path.endswith((".csv", ".csv.gz")):
             return path if Path(path).exists() else ds.dataset(files_of(path), format="parquet")
         if table not in self._read:
-            self._read[table] = _read_csv(path, {column.name: column.type for column in schema})
+            self._read[table] = _read_csv(path, {column.name: column.type for column in schema}, time_zone)
         return self._read[table]
 
 
@@ -126,14 +130,36 @@ def _schema(path: str) -> pa.Schema:
         raise UserError(f"{path}: {error}") from None
 
 
-def _read_csv(path: str, types: Mapping[str, DataType]) -> pa.Table:
-    options = csv.ConvertOptions(
-        column_types={name: arrow_type(type_) for name, type_ in types.items()}, strings_can_be_null=True
-    )
+def _read_csv(path: str, types: Mapping[str, DataType], time_zone: str) -> pa.Table:
+    """A csv file with a table's types; points in time are milliseconds, or text in the session's zone."""
+    read_as = {name: pa.string() if type_ == TIMESTAMP else arrow_type(type_) for name, type_ in types.items()}
+    options = csv.ConvertOptions(column_types=read_as, strings_can_be_null=True)
     try:
-        return pa.concat_tables([csv.read_csv(file, convert_options=options) for file in files_of(path)])
+        table = pa.concat_tables([csv.read_csv(file, convert_options=options) for file in files_of(path)])
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: {error}") from None
+    for name, type_ in types.items():
+        if type_ == TIMESTAMP and name in table.column_names:
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, _points_in_time(table.column(name), path, name, time_zone))
+    return table
+
+
+def _points_in_time(text: pa.ChunkedArray, path: str, name: str, time_zone: str) -> pa.Array:
+    """Texts as timestamps, by the language's own cast; a text that is none is an error with its row."""
+    milliseconds = _cast(_cast(Column.from_arrow(text, STRING), BIGINT, time_zone), TIMESTAMP, time_zone)
+    local = _cast(Column.from_arrow(text, STRING), TIMESTAMP, time_zone)
+    points = pc.coalesce(local.to_arrow(), milliseconds.to_arrow())
+    wrong = pc.indices_nonzero(pc.and_(pc.is_null(points), pc.is_valid(text)))
+    if len(wrong):
+        row = wrong[0].as_py()
+        raise UserError(f"{path}: column '{name}', row {row + 1}: '{text[row].as_py()}' is no point in time")
+    return points
+
+
+def _cast(column: Column, target: DataType, time_zone: str) -> Column:
+    call = Call("cast", (ColumnReference(0, column.type),), target)
+    return compile_expression(call, EvaluationContext(time_zone))([column], len(column.values))
 
 
 def _type_of(field: pa.Field, path: str) -> DataType:
