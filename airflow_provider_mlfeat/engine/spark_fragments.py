@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from airflow_provider_mlfeat.engine.pruning import prune, references, renumber, select
+from airflow_provider_mlfeat.engine.pruning import references, renumber, select
 from airflow_provider_mlfeat.engine.reading import inputs_of
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.types import BIGINT
@@ -249,7 +249,7 @@ class _Cutter:
             return piece, tuple(columns)
         names = tuple(plan.Column(f"#key{number}", key.type) for number, key in enumerate(added))
         schema = piece.relation.schema[: piece.width] + names
-        passed = tuple(plan.ColumnReference(number, schema[number].type) for number in range(piece.width))
+        passed = _references(schema, range(piece.width))
         return self.project(piece, (*passed, *added), schema), tuple(columns)
 
     def join(self, relation: plan.Join) -> _Piece:
@@ -310,7 +310,7 @@ class _Cutter:
             piece = self.window_group(piece, relation, key, numbers, chosen)
             places |= {place: passed + offset for offset, place in enumerate(chosen)}
         order = [*range(width), *(places[place] for place in range(len(relation.features)))]
-        expressions = tuple(plan.ColumnReference(column, piece.relation.schema[column].type) for column in order)
+        expressions = _references(piece.relation.schema, order)
         return self.project(piece, expressions, relation.schema)
 
     def window_group(
@@ -336,10 +336,13 @@ class _Cutter:
         reach = _reach([relation.streams[number] for number in numbers]) if simple else None
         if reach is not None:
             mains_are_history = any(not relation.streams[number].instance_not_in_window for number in numbers)
-            reach = self.mark_order(main, relation.streams[numbers[0]].order, mains_are_history) and reach
-            for number in numbers:
-                for piece in pieces[number]:
-                    reach = self.mark_order(piece, relation.streams[number].order, True) and reach
+            marked = [self.mark_order(main, relation.streams[numbers[0]].order, mains_are_history)]
+            marked += [
+                self.mark_order(piece, relation.streams[number].order, True)
+                for number in numbers
+                for piece in pieces[number]
+            ]
+            reach = reach if all(marked) else None
         schema = main.relation.schema
         streams = tuple(
             replace(
@@ -359,7 +362,7 @@ class _Cutter:
         for piece in others:
             ports |= piece.ports
         return _Piece(
-            select(windows, columns), main.width + len(names), ports, main.key, reach or None, spoiled=not reach
+            select(windows, columns), main.width + len(names), ports, main.key, reach, spoiled=reach is None
         )
 
     def mark_order(self, piece: _Piece, order: int | None, halo: bool) -> bool:
@@ -398,7 +401,7 @@ class _Cutter:
             plan.Project(
                 piece.relation,
                 (
-                    *(plan.ColumnReference(column, piece.relation.schema[column].type) for column in range(piece.width)),
+                    *_references(piece.relation.schema, range(piece.width)),
                     plan.Literal(branch, BIGINT),
                     *_arrival_of(piece),
                     *([plan.Literal(0, BIGINT)] * (depth - piece.arrival)),
@@ -496,7 +499,7 @@ def keep_whole(query: plan.Plan) -> list[Fragment]:
     def gather(source: plan.Source) -> plan.Relation:
         piece = cutter.table((source.database, source.table), source.schema)
         ports.append(Port(len(cutter.fragments) - 1, Route.KEY))
-        return select(replace(piece.relation, table=str(len(ports) - 1)), range(piece.width))
+        return select(plan.Source(PORT, str(len(ports) - 1), piece.relation.schema), range(piece.width))
 
     relation = _map_sources(query.root, gather)
     if not ports:
@@ -548,7 +551,11 @@ def _map_inputs(relation: plan.Relation, change: Callable[[plan.Relation], plan.
 
 
 def _arrival_of(piece: _Piece) -> tuple[plan.Expression, ...]:
-    return tuple(plan.ColumnReference(column, BIGINT) for column in range(piece.width, len(piece.relation.schema)))
+    return _references(piece.relation.schema, range(piece.width, len(piece.relation.schema)))
+
+
+def _references(schema: plan.Schema, columns: Sequence[int]) -> tuple[plan.Expression, ...]:
+    return tuple(plan.ColumnReference(column, schema[column].type) for column in columns)
 
 
 def _moved_key(key: tuple[int, ...], expressions: Sequence[plan.Expression]) -> tuple[int, ...] | None:
@@ -595,9 +602,7 @@ def _widened(piece: _Piece, width: int, schema: plan.Schema) -> plan.Relation:
     """A union's rows in the columns of the main input, which may carry features and more arrival columns."""
     relation = piece.relation
     missing = len(schema) - width - piece.arrival
-    expressions: list[plan.Expression] = [
-        plan.ColumnReference(column, schema[column].type) for column in range(width)
-    ]
+    expressions: list[plan.Expression] = [*_references(schema, range(width))]
     expressions += [plan.Literal(None, column.type) for column in schema[width:]]
     if missing == 0:
         # Same shape: hand the arrival on instead of inventing one, so that nothing is projected at all.

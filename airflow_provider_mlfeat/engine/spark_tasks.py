@@ -19,18 +19,18 @@ from airflow_provider_mlfeat.engine.column import arrow_type
 from airflow_provider_mlfeat.engine.kernels.hashing import hash_numbers, hash_strings
 from airflow_provider_mlfeat.engine.reading import inputs_of
 from airflow_provider_mlfeat.engine.relations import origin
-from airflow_provider_mlfeat.engine.spark_fragments import PORT, SINGLE_ROW, Fragment, Port, Route
+from airflow_provider_mlfeat.engine.spark_fragments import PORT, Fragment, Port, Route
 from airflow_provider_mlfeat.engine.spark_hot_keys import HALO_SHIFT, HotKeys, halos, parts_of_rows, split
 from airflow_provider_mlfeat.engine.spark_job import Job
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 
 # target: partition of the next shuffle; fragment, partition, port: where the rows belong.
-CHUNK_SCHEMA = pa.schema(
-    [("target", pa.int32()), ("fragment", pa.int32()), ("partition", pa.int32()), ("port", pa.int32())]
-    + [("data", pa.binary())]
-)
+_PLACE = ("target", "fragment", "partition", "port")
+CHUNK_SCHEMA = pa.schema([*((name, pa.int32()) for name in _PLACE), ("data", pa.binary())])
 CHUNK_DDL = "target int, fragment int, partition int, port int, data binary"
+SAMPLE_SCHEMA = pa.schema([("fragment", pa.int32()), ("hash", pa.int64()), ("time", pa.int64())])
+SAMPLE_DDL = "fragment int, hash bigint, time bigint"
 CHUNK_BYTES = 32 << 20
 ROWS_PER_BATCH = 1 << 16
 FILE_COLUMN, ROW_COLUMN = "#file", "#row"
@@ -104,7 +104,6 @@ def _numbered(rows: pa.Table) -> pa.Table:
 
 
 def _sample(job: Job, table: tuple[str, str], rows: pa.Table, splittable: Sequence[int]) -> pa.Table:
-    schema = pa.schema([("fragment", pa.int32()), ("hash", pa.int64()), ("time", pa.int64())])
     parts = []
     for number in job.map_fragments(table):
         made = run_map_fragment(job, number, rows)
@@ -113,8 +112,8 @@ def _sample(job: Job, table: tuple[str, str], rows: pa.Table, splittable: Sequen
                 hashes = row_hashes(made, consumer.port.key).view(np.int64)
                 numbers = np.full(len(hashes), consumer.fragment, np.int32)
                 times = order_values(made.column(consumer.port.order))
-                parts.append(pa.table([numbers, hashes, times], schema=schema))
-    return pa.concat_tables(parts) if parts else schema.empty_table()
+                parts.append(pa.table([numbers, hashes, times], schema=SAMPLE_SCHEMA))
+    return pa.concat_tables(parts) if parts else SAMPLE_SCHEMA.empty_table()
 
 
 def with_arrival(rows: pa.Table, files: Mapping[int, int]) -> pa.Table:
