@@ -19,10 +19,13 @@ _WIDTH = 110
 _CLAUSES = frozenset(
     ["SELECT", "FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "LIMIT", "UNION", "INTO", "CONFIG", "WITH", "LAST", "LEFT"]
 )
+_CONDITIONS = frozenset({"WHERE", "HAVING"})
+_JOINED = _CONDITIONS | {"ON"}
 _LISTS = frozenset(["SELECT", "WINDOW", "WITH"])
 _WINDOW_CLAUSES = frozenset(["PARTITION", "ORDER", "ROWS", "ROWS_RANGE"])
 _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET)
 _CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET)
+_ENDS = (*_CLOSING, TokenType.SEMICOLON)
 _TIGHT_AFTER = (*_OPENING, TokenType.DOT, TokenType.PARAMETER)
 _TIGHT_BEFORE = (*_CLOSING, TokenType.COMMA, TokenType.DOT, TokenType.SEMICOLON)
 
@@ -37,6 +40,7 @@ class _Piece:
     :param comments: the comments between the previous token and this one.
     :param trailing: whether the first of them stands on the previous token's line.
     :param glued: whether no blank stands before it.
+    :param joins: whether it is an AND or OR between conditions.
     """
 
     text: str
@@ -45,22 +49,25 @@ class _Piece:
     comments: tuple[str, ...]
     trailing: bool
     glued: bool
+    joins: bool
 
 
 @dataclass(slots=True)
 class _Level:
     """What the printer is inside of.
 
-    :param kind: ``query``, ``window``, ``columns`` or ``flat``.
+    :param kind: ``query``, ``window``, ``columns``, ``case`` or ``flat``.
     :param indent: how far its lines are indented.
     :param in_list: whether commas end lines.
     :param selecting: whether SELECT was there, so that other clauses begin lines.
+    :param join_indent: how far AND and OR are indented that begin lines; None where they do not.
     """
 
     kind: str
     indent: int
     in_list: bool = False
     selecting: bool = False
+    join_indent: int | None = None
 
 
 def format_sql(text: str) -> str:
@@ -91,7 +98,8 @@ def _pieces(text: str, tokens: Sequence[Token], marks: Marks) -> list[_Piece]:
         comments = [] if carried else comments
         glued = token.start in marks.tight or (unit and is_word) or _is_glued(previous, token, marks)
         trailing = trailing and previous is not None
-        pieces.append(_Piece(keyword or written, token.token_type, keyword, tuple(comments), trailing, glued))
+        joins = keyword in ("AND", "OR") and token.start not in marks.inner
+        pieces.append(_Piece(keyword or written, token.token_type, keyword, tuple(comments), trailing, glued, joins))
         previous = token
     return pieces
 
@@ -154,10 +162,12 @@ class _Printer:
 
     def _piece(self, number: int, piece: _Piece) -> None:
         level = self._levels[-1]
-        if piece.kind in _CLOSING:
+        if piece.kind in _CLOSING or piece.keyword == "END":
             self._levels.pop()
             if level.kind != "flat":
                 self._break_at = level.indent - 1
+        elif piece.joins and level.join_indent is not None:
+            self._break_at = level.join_indent
         elif self._begins_line(number, piece, level):
             self._break_at = level.indent + (piece.keyword == "ON")
         self._write(piece, piece.glued and not self._begins_columns(number))
@@ -166,6 +176,8 @@ class _Printer:
     def _begins_line(self, number: int, piece: _Piece, level: _Level) -> bool:
         if level.kind == "window":
             return piece.keyword in _WINDOW_CLAUSES
+        if level.kind == "case":
+            return piece.keyword in ("WHEN", "ELSE")
         if level.kind != "query" or not self._line:
             return False
         if piece.keyword in ("SELECT", "WITH"):
@@ -178,6 +190,8 @@ class _Printer:
         """What the piece means for those that follow."""
         if piece.kind in _OPENING:
             self._open(number)
+        elif piece.keyword == "CASE":
+            self._levels.append(_Level("flat" if self._fits(number) else "case", self._indent + 1))
         elif piece.kind is TokenType.SEMICOLON:
             self._end_line()
             self._levels, self._indent, self._break_at = [_Level("query", 0)], 0, 0
@@ -185,9 +199,12 @@ class _Printer:
             self._break_at = level.indent + (level.kind == "query")
         elif level.kind == "query" and piece.keyword in _CLAUSES:
             level.selecting |= piece.keyword == "SELECT"
+            level.join_indent = None if piece.keyword not in _CONDITIONS or self._fits(number) else level.indent + 1
             level.in_list = piece.keyword in _LISTS and self._has_several_items(number + 1)
             if level.in_list:
                 self._break_at = level.indent + 1
+        elif level.kind == "query" and piece.keyword == "ON":
+            level.join_indent = None if self._fits(number) else level.indent + 2
 
     def _open(self, number: int) -> None:
         following = self._pieces[number + 1].keyword
@@ -225,14 +242,20 @@ class _Printer:
         return False
 
     def _fits(self, number: int) -> bool:
-        """Whether the parentheses that open here fit on this line, without comments and queries in them."""
+        """Whether what begins here fits on this line: parentheses, a CASE, or a clause up to the next one.
+
+        Comments and queries in it do not fit.
+        """
         depth, width = 0, len(self._line)
-        for piece in self._pieces[number:]:
-            depth += (piece.kind in _OPENING) - (piece.kind in _CLOSING)
-            width += len(piece.text) + 1
-            if width > _WIDTH or piece.comments or piece.keyword == "SELECT":
+        for place, piece in enumerate(self._pieces[number:]):
+            if place and depth <= 0 and (piece.keyword in _CLAUSES or piece.kind in _ENDS):
+                break
+            depth += piece.kind in _OPENING or piece.keyword == "CASE"
+            depth -= piece.kind in _CLOSING or piece.keyword == "END"
+            width += len(piece.text) + (not piece.glued)
+            if width > _WIDTH or (place and piece.comments) or piece.keyword == "SELECT":
                 return False
-            if depth == 0:
+            if depth == 0 and self._pieces[number].keyword not in _JOINED:
                 break
         return True
 

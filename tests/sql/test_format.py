@@ -55,6 +55,16 @@ PAIRS = [
     ("select 'a -- b' # c\nfrom t", "SELECT 'a -- b'  # c\nFROM t\n"),
     (" -- nothing", "-- nothing\n"),
     ("", ""),
+    (
+        f"select case a when 1 then {'b' * 60} else {'c' * 60} end x, case when a then b end from t",
+        f"SELECT\n    CASE a\n        WHEN 1 THEN {'b' * 60}\n        ELSE {'c' * 60}\n    END x,\n"
+        "    CASE WHEN a THEN b END\nFROM t\n",
+    ),
+    (
+        f"select a from t last join u on t.a=u.a and t.b between 1 and 2 or (x and y) and {'z' * 90} where a and b",
+        "SELECT a\nFROM t\nLAST JOIN u\n    ON t.a = u.a\n        AND t.b BETWEEN 1 AND 2\n        OR (x AND y)\n"
+        f"        AND {'z' * 90}\nWHERE a AND b\n",
+    ),
 ]
 
 

@@ -107,6 +107,7 @@ class ExpressionParser(TokenParser):
             predicate = exp.In(this=left, expressions=self._in_list())
         elif self.take_word("BETWEEN"):
             low = self._climb(BIT_OR)
+            self.marks.inner.add(self._curr.start)
             self.need_word("AND")
             predicate = exp.Between(this=left, low=low, high=self._climb(BIT_OR))
         elif negated:

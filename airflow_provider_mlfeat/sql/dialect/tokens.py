@@ -25,11 +25,13 @@ class Marks:
     :param names: words that are names, types or values and no keywords.
     :param tight: symbols of types, which have no blank before them.
     :param prefix: signs and other operators before their operand, which have no blank after them.
+    :param inner: the AND of a BETWEEN, which joins no conditions.
     """
 
     names: set[int] = field(default_factory=set)
     tight: set[int] = field(default_factory=set)
     prefix: set[int] = field(default_factory=set)
+    inner: set[int] = field(default_factory=set)
 
 
 Item = TypeVar("Item")
