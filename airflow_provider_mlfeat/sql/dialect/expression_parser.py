@@ -139,7 +139,7 @@ class ExpressionParser(TokenParser):
 
     # ── operands ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _primary(self) -> exp.Expr:  # noqa: PLR0911 - one answer per kind of token
+    def _primary(self) -> exp.Expr:
         start, kind = self._index, self._curr.token_type
         if kind is TokenType.NUMBER:
             return self._number()
