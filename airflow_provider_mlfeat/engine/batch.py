@@ -32,6 +32,8 @@ def run_batch(
     *,
     threads: int | None = None,
     slide: bool = True,
+    memory_limit: int | None = None,
+    spill_folder: str | Path | None = None,
     keep_dictionaries: bool = False,
     timings: Timings | None = None,
 ) -> pa.Table:
@@ -42,12 +44,22 @@ def run_batch(
     :param parameters: values of the ``?`` parameters.
     :param threads: how many threads may work; the result does not depend on it.
     :param slide: whether long frames may be evaluated incrementally; the result does not depend on it.
+    :param memory_limit: bytes that the rows at work may take; more than that waits on disk, by partitions of the key.
+        The result does not depend on it.
+    :param spill_folder: where it waits; the system's temporary folder unless given.
     :param keep_dictionaries: whether strings stay dictionaries in the answer.
     :param timings: where the seconds of the stages are added up.
     :return: the rows, with the plan's id in the schema's metadata.
     """
     timings = timings or Timings()
     root = prune(query.root, range(len(query.schema)))
+    if memory_limit is not None:
+        # Spilling runs partitions through this function.
+        from airflow_provider_mlfeat.engine.spill import needs_spilling, run_spilling
+
+        if needs_spilling(root, tables, memory_limit):
+            answer = run_spilling(query, tables, parameters, memory_limit, spill_folder, timings)
+            return answer.replace_schema_metadata({PLAN_ID: query.plan_id.encode()})
     executor = Executor(
         StoredTables(tables, root, timings),
         Settings(EvaluationContext(query.time_zone, tuple(parameters)), threads or os.cpu_count() or 1, slide),

@@ -41,6 +41,7 @@ _NUMPY_TYPES: dict[Kind, np.dtype[Any]] = {
         Kind.ARRAY: "object",
         Kind.LIST: "object",
         Kind.MAP: "object",
+        Kind.FEATURE: "object",
     }.items()
 }
 

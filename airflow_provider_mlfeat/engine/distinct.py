@@ -36,7 +36,7 @@ def _numbered(column: Column) -> tuple[NDArray[Any], list[Any]]:
         codes, used = distinct_integers(values)
         return codes, column.dictionary.arrow.take(pa.array(used)).to_pylist()
     if values.dtype.kind == "O":
-        return np.arange(len(values)), values.tolist()
+        return np.arange(len(values)), column.to_values()
     # Bit patterns instead of numbers keep -0.0 apart from 0.0.
     bits = values.view(f"i{values.dtype.itemsize}") if values.dtype.kind == "f" else values
     if column.valid is not None:

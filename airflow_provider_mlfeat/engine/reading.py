@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Union, overload
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from airflow_provider_mlfeat.engine.column import Column
@@ -18,8 +17,12 @@ from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 from airflow_provider_mlfeat.sql.types import STRING
 
+if TYPE_CHECKING:
+    # Datasets bring pandas with them; who has one has imported it.
+    import pyarrow.dataset as ds
+
 TableName = tuple[str, str]
-Table = pa.Table | ds.Dataset | str | Path
+Table = Union[pa.Table, "ds.Dataset", str, Path]
 Tables = Mapping[TableName, Table]
 
 
@@ -52,7 +55,8 @@ class StoredTables:
                 try:
                     self._columns[key] = Column.from_arrow(table.column(column.name), column.type)
                 except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-                    raise DataRuleError(f"values are not of type {column.type}: {error}", *key[0][1:], column.name) from error
+                    message = f"values are not of type {column.type}: {error}"
+                    raise DataRuleError(message, source.table, column.name) from error
         return self._columns[key]
 
     def _table(self, source: plan.Source) -> pa.Table:
@@ -91,18 +95,33 @@ def read_table(table: Table, columns: Sequence[plan.Column], name: str) -> pa.Ta
     """The columns of a stored table; strings of files keep the file's dictionaries."""
     names = [column.name for column in columns]
     if isinstance(table, pa.Table):
-        _check_names(names, table.column_names, name)
+        check_names(names, table.column_names, name)
         return table.select(names)
-    if isinstance(table, ds.Dataset):
-        _check_names(names, table.schema.names, name)
+    if not isinstance(table, str | Path):
+        check_names(names, table.schema.names, name)
         return table.to_table(columns=names)
     strings = [column.name for column in columns if column.type == STRING]
-    files = pq.ParquetDataset(table, read_dictionary=strings)
-    _check_names(names, files.schema.names, name)
-    return files.read(columns=names, use_threads=True)
+    parts = []
+    for path in parquet_files(table):
+        with pq.ParquetFile(path, read_dictionary=strings) as file:
+            check_names(names, file.schema_arrow.names, name)
+            parts.append(file.read(columns=names))
+    return pa.concat_tables(parts)
 
 
-def _check_names(wanted: Sequence[str], found: Sequence[str], table: str) -> None:
+def parquet_files(path: str | Path) -> list[Path]:
+    """The files of a stored table: one file, or all parquet files of a folder in the order of their names."""
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.rglob("*.parquet") if not file.name.startswith(("_", ".")))
+    if not files:
+        raise DataRuleError(f"the folder {path} holds no parquet file")
+    return files
+
+
+def check_names(wanted: Sequence[str], found: Sequence[str], table: str) -> None:
+    """Refuse data that lacks a column that a plan reads."""
     for name in wanted:
         if name not in found:
             raise DataRuleError(f"the data has no such column, only {', '.join(found)}", table, name)

@@ -222,8 +222,9 @@ class Compiler:
             other = right(request)
             if other is None:
                 return [*row, *nothing]
-            keys, other_keys = left_keys(row), right_keys(other)
-            for key, other_key in zip(keys, other_keys, strict=True):
+            for key, other_key in zip(left_keys(row), right_keys(other), strict=True):
+                if key is other_key and key is not None:
+                    continue
                 # NaN is a value like another one here.
                 if key != other_key and (key == key or other_key == other_key):
                     return [*row, *nothing]

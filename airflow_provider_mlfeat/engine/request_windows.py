@@ -106,7 +106,7 @@ class FastStream:
         self._out_reals = self._bits.view(np.float64)
         self._valid = np.zeros((len(matrix), 1), np.uint8)
         self._texts = np.zeros((len(program.texts), 1, 2), np.int64)
-        self._keys, self._values = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._fixed_room, self._texts_per_row = _text_room(matrix)
         self._reserve(16)
         self._unseen: dict[str, int] = {}
         self._decoders = [
@@ -139,7 +139,7 @@ class FastStream:
             self._unseen.clear()
         for setter in self._setters:
             setter(values)
-        if self._texts.size and len(self._keys) < self._room(block.count):
+        if len(self._keys) < self._fixed_room + self._texts_per_row * (block.count + 1):
             self._reserve(2 * block.count)
         kept = self._made_masks(block) if self._made else block.kept
         walk_one(
@@ -206,18 +206,8 @@ class FastStream:
 
     # ── results ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _room(self, count: int) -> int:
-        room = 0
-        for feature in self._features[self._features[:, Field.TEXT] >= 0].tolist():
-            wanted = feature[Field.PARAMETER] if feature[Field.PARAMETER_COLUMN] < 0 else -1
-            if feature[Field.OPERATION] == Operation.TOP_FREQUENCY:
-                room += wanted if 0 <= wanted <= 1024 else 1024
-            else:
-                room += count + 1
-        return room
-
     def _reserve(self, count: int) -> None:
-        room = self._room(count)
+        room = self._fixed_room + self._texts_per_row * (count + 1)
         self._keys, self._values = np.empty(room, np.int64), np.empty(room, np.int64)
         self._value_reals = self._values.view(np.float64)
 
@@ -288,6 +278,19 @@ class FastStream:
             )
 
         return decode_pairs
+
+
+def _text_room(features: Bits) -> tuple[int, int]:
+    """How many entries of texts a row may need: in any case, and per row of its history."""
+    fixed = per_row = 0
+    for feature in features[features[:, Field.TEXT] >= 0].tolist():
+        if feature[Field.OPERATION] != Operation.TOP_FREQUENCY:
+            per_row += 1
+        elif feature[Field.PARAMETER_COLUMN] < 0 and 0 <= feature[Field.PARAMETER] <= 1024:
+            fixed += feature[Field.PARAMETER]
+        else:
+            fixed += 1024
+    return fixed, per_row
 
 
 _WIDTHS = {Kind.SMALLINT: 16, Kind.INT: 32}

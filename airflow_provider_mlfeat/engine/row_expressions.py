@@ -6,7 +6,8 @@ row, and what it gave for the same arguments before is remembered where that pay
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
@@ -40,6 +41,9 @@ class RowExpressions:
         for number, expression in enumerate(constants):
             self._places.setdefault(expression, width + number)
             self._constants.append(compile_expression(expression, context)((), 1).value(0))
+        # A call stands alone where its result is asked for more than once; others go together with what asks for them.
+        asked = Counter(_asked_for(expressions))
+        self._alone = {call for call, times in asked.items() if times > 1}
         places = [self._place(expression) for expression in expressions]
         self._is_picking = not self._steps and not self._constants
         self._is_identity = self._is_picking and places == list(range(width))
@@ -71,7 +75,7 @@ class RowExpressions:
         for argument in call.arguments:
             if is_constant(argument):
                 arguments.append(argument)
-            elif isinstance(argument, Call) and argument.type.kind in _INNER:
+            elif isinstance(argument, Call) and (argument.type.kind in _INNER or argument not in self._alone):
                 arguments.append(self._rewrite(argument, leaves))
             else:
                 leaf = (self._place(argument), argument.type)
@@ -79,6 +83,21 @@ class RowExpressions:
                     leaves.append(leaf)
                 arguments.append(ColumnReference(leaves.index(leaf), argument.type))
         return replace(call, arguments=tuple(arguments))
+
+
+def _asked_for(expressions: Sequence[Expression]) -> Iterator[Call]:
+    """Every call once per distinct place where its result is used."""
+    seen: set[Expression] = set()
+    waiting = list(expressions)
+    yield from (expression for expression in waiting if isinstance(expression, Call))
+    while waiting:
+        expression = waiting.pop()
+        if isinstance(expression, Call) and expression not in seen:
+            seen.add(expression)
+            for argument in expression.arguments:
+                if isinstance(argument, Call):
+                    yield argument
+                    waiting.append(argument)
 
 
 class _Step:

@@ -16,60 +16,46 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from airflow_provider_mlfeat.engine import spark_bootstrap
 from airflow_provider_mlfeat.engine.column import arrow_type
 from airflow_provider_mlfeat.engine.pruning import prune
 from airflow_provider_mlfeat.engine.reading import inputs_of
-from airflow_provider_mlfeat.engine.spark_fragments import (
-    SINGLE_ROW,
-    Fragment,
-    Route,
-    Table,
-    cut_plan,
-
-    keep_whole,
-)
-from airflow_provider_mlfeat.engine.spark_hot_keys import HotKeys, find_hot_keys
+from airflow_provider_mlfeat.engine.spark_fragments import SINGLE_ROW, Table, narrowed
 from airflow_provider_mlfeat.engine.spark_job import Job
+from airflow_provider_mlfeat.engine.spark_planning import (
+    SparkOptions,
+    plan_job,
+    sampled_tables,
+    splittable_fragments,
+    with_hot_keys,
+)
 from airflow_provider_mlfeat.engine.spark_scan import Scan, scan
-from airflow_provider_mlfeat.engine.spark_session import is_connect, make_session, needs_package, parallelism, ship_package
+from airflow_provider_mlfeat.engine.spark_session import (
+    is_connect,
+    make_session,
+    needs_package,
+    parallelism,
+    ship_package,
+)
 from airflow_provider_mlfeat.engine.spark_tasks import (
     CHUNK_DDL,
     ERROR_MARK,
+    SAMPLE_DDL,
+    SAMPLE_SCHEMA,
+    answer_columns,
     chunks_in_memory,
     sample_in_memory,
-    spark_arrow_schema,
 )
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 
-MEMORY_PER_PARTITION = 512 << 20
-ROWS_PER_PARTITION = 50_000  # fewer rows than this are not worth another task
-TINY_ROWS = 20_000  # with fewer rows in all tables together, one partition does everything
 SAMPLE_ROWS = 200_000
-WORKING_FACTOR = 4  # memory that a partition takes while it is computed, per byte of its rows
 PROGRESS_SECONDS = 0.5
+_ONE_ROW = pa.table([pa.nulls(1)], names=["nothing"])
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class SparkOptions:
-    """How a query is spread out; the defaults suit everything but tests.
-
-    :param memory_per_partition: bytes that the work on one partition may take.
-    :param tiny_rows: with fewer rows in all tables together everything is done in one partition.
-    :param rows_per_partition: fewer rows than this are not worth another partition.
-    :param split_hot_keys: whether to look for hot keys; None looks when there are partitions enough to profit.
-    """
-
-    memory_per_partition: int = MEMORY_PER_PARTITION
-    tiny_rows: int = TINY_ROWS
-    rows_per_partition: int = ROWS_PER_PARTITION
-    split_hot_keys: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -126,112 +112,37 @@ def run_spark(
     if needs_package(spark):
         ship_package(spark)
     with _sentences():
-        root = prune(query.root, range(len(query.root.schema)))
+        root = narrowed(prune(query.root, range(len(query.root.schema))))
         wanted = _columns(root)
         scans = {table: scan(spark, table, _stored(tables, table), columns) for table, columns in wanted.items()}
-        job = _plan_job(spark, replace(query, root=root), scans, tuple(parameters), options)
+        counts = {table: found.rows for table, found in scans.items() if found.rows is not None}
+        files = {table: found.files for table, found in scans.items() if found.files}
+        job = plan_job(replace(query, root=root), counts, files, tuple(parameters), parallelism(spark), options)
+        splittable = splittable_fragments(job, options)
+        if splittable:
+            job = with_hot_keys(job, splittable, _sampled(spark, job, scans, splittable))
         frame = _frame(spark, job, scans)
     names = [column.name for column in query.schema]
     return SparkResult(frame.toDF(*names), query.schema, job, progress)
 
 
-# ── planning ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _plan_job(
-    spark: Any, query: plan.Plan, scans: Mapping[Table, Scan], parameters: tuple[Any, ...], options: SparkOptions
-) -> Job:
-    counts = {table: found.rows for table, found in scans.items() if found.rows is not None}
-    tiny = len(counts) == len(scans) and sum(counts.values()) < options.tiny_rows
-    fragments = keep_whole(query) if tiny else cut_plan(query, counts)
-    slots = 1 if tiny else parallelism(spark)
-    partitions = _partition_counts(fragments, counts, slots, options)
-    files = {table: found.files for table, found in scans.items() if found.files}
-    job = Job(query, tuple(fragments), partitions, {}, files, parameters, options.memory_per_partition)
-    look = options.split_hot_keys
-    splittable = [
-        number
-        for number, fragment in enumerate(fragments)
-        if fragment.reach is not None
-        and partitions[number] > 1
-        and (look or (look is None and partitions[number] >= 4))
-        and all(fragments[port.producer].table is not None for port in fragment.ports if port.route is Route.KEY)
-    ]
-    return replace(job, hot_keys=_hot_keys(spark, job, scans, splittable)) if splittable else job
-
-
-def _partition_counts(
-    fragments: Sequence[Fragment], counts: Mapping[Table, int], slots: int, options: SparkOptions
-) -> tuple[int, ...]:
-    """How many partitions each fragment gets: enough for the memory budget, and for the slots where it pays."""
-    rows: list[int | None] = []
-    partitions: list[int] = []
-    for fragment in fragments:
-        if fragment.table is not None:
-            rows.append(counts.get(fragment.table, 1 if fragment.table == SINGLE_ROW else None))
-            partitions.append(0)
-            continue
-        moved = [port for port in fragment.ports if port.route is not Route.COPY]
-        known = [rows[port.producer] for port in moved]
-        rows.append(rows[fragment.ports[0].producer])
-        if any(port.route is Route.KEY and not port.key for port in moved):
-            partitions.append(1)
-        elif any(count is None for count in known):
-            partitions.append(slots)
-        else:
-            total = sum(count or 0 for count in known)
-            size = sum(
-                (rows[port.producer] or 0) * _row_bytes(fragments[port.producer].relation.schema) for port in moved
-            )
-            by_memory = -(-size * WORKING_FACTOR // options.memory_per_partition)
-            by_work = min(slots, -(-total // options.rows_per_partition))
-            partitions.append(max(1, by_memory, by_work))
-    return tuple(partitions)
-
-
-def _row_bytes(schema: plan.Schema) -> int:
-    return sum(getattr(arrow_type(column.type), "byte_width", 24) if not _is_wide(column) else 24 for column in schema)
-
-
-def _is_wide(column: plan.Column) -> bool:
-    kind = arrow_type(column.type)
-    return not pa.types.is_primitive(kind) or pa.types.is_boolean(kind)
-
-
-def _hot_keys(spark: Any, job: Job, scans: Mapping[Table, Scan], splittable: Sequence[int]) -> dict[int, HotKeys]:
-    """Sample the keys of the fragments that can be split, all in one Spark job."""
-    producers = {
-        port.producer: table
-        for number in splittable
-        for port in job.fragments[number].ports
-        if port.route is Route.KEY and (table := job.fragments[port.producer].table) is not None
-    }
+def _sampled(spark: Any, job: Job, scans: Mapping[Table, Scan], splittable: Sequence[int]) -> pa.Table:
+    """(fragment, hash of the key, time) of sampled rows of the fragments that can be split, in one Spark job."""
     text = job.to_json()
-    total = max(1, sum(scans[table].rows or 0 for table in set(producers.values())))
+    tables = sampled_tables(job, splittable)
+    total = max(1, sum(scans[table].rows or 0 for table in tables))
     samples: list[pa.Table] = []
     frames: list[Any] = []
-    for table in dict.fromkeys(producers.values()):
+    for table in tables:
         found = scans[table]
         if found.memory is not None:
             samples.append(sample_in_memory(job, table, found.memory, splittable))
         else:
-            sampled = found.frame.sample(fraction=min(1.0, SAMPLE_ROWS / total), seed=1)
-            function = _worker("sample_task", text, table, tuple(splittable))
-            frames.append(sampled.mapInArrow(function, "fragment int, hash bigint, time bigint"))
+            part = found.frame.sample(fraction=min(1.0, SAMPLE_ROWS / total), seed=1)
+            frames.append(part.mapInArrow(_worker("sample_task", text, table, tuple(splittable)), SAMPLE_DDL))
     if frames:
-        samples.append(reduce(lambda left, right: left.union(right), frames).toArrow())
-    sample = pa.concat_tables([part.cast(samples[0].schema) for part in samples])
-    fragment, hashes, times = (sample.column(place).to_numpy() for place in range(3))
-    hot: dict[int, HotKeys] = {}
-    for number in splittable:
-        chosen = fragment == number
-        reach = job.fragments[number].reach
-        if chosen.any() and reach is not None:
-            keys = np.ascontiguousarray(hashes[chosen]).view(np.uint64)
-            found_keys = find_hot_keys(keys, times[chosen], job.partitions[number], reach)
-            if found_keys is not None:
-                hot[number] = found_keys
-    return hot
+        samples.append(reduce(lambda left, right: left.union(right), frames).toArrow().cast(SAMPLE_SCHEMA))
+    return pa.concat_tables(samples)
 
 
 # ── the DataFrame ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,12 +151,11 @@ def _hot_keys(spark: Any, job: Job, scans: Mapping[Table, Scan], splittable: Seq
 def _frame(spark: Any, job: Job, scans: Mapping[Table, Scan]) -> Any:
     """The lazy DataFrame of a job's answer."""
     text = job.to_json()
-    last = job.fragments[-1]
-    answer = _ddl(last.relation.schema[: len(last.relation.schema) - last.arrival])
+    answer = ", ".join(f"c{place} {_SPARK_TYPES[str(column.type)]}" for place, column in enumerate(answer_columns(job)))
     schema = answer if job.levels == 0 else CHUNK_DDL
     frames = []
     for table in dict.fromkeys(fragment.table for fragment in job.fragments if fragment.table is not None):
-        memory = pa.table({}) if table == SINGLE_ROW else scans[table].memory
+        memory = _ONE_ROW if table == SINGLE_ROW else scans[table].memory
         if memory is None:
             frames.append(scans[table].frame.mapInArrow(_worker("map_task", text, table), schema))
         else:
@@ -288,34 +198,19 @@ _SPARK_TYPES = {
 }
 
 
-def _ddl(schema: plan.Schema) -> str:
-    names = spark_arrow_schema(schema).names
-    return ", ".join(f"{name} {_SPARK_TYPES[str(column.type)]}" for name, column in zip(names, schema, strict=True))
-
-
 def _columns(root: plan.Relation) -> dict[Table, list[str]]:
-    """The columns that a pruned plan reads of every stored table."""
-    found: dict[Table, list[str]] = {}
+    """The columns that are read of every stored table."""
+    found: dict[Table, dict[str, None]] = {}
 
     def visit(relation: plan.Relation) -> None:
         if isinstance(relation, plan.Source):
-            read = range(len(relation.schema))
-            note(relation, [relation.schema[column].name for column in read])
-        elif isinstance(relation, plan.Project) and isinstance(relation.input, plan.Source):
-            from airflow_provider_mlfeat.engine.pruning import references
-
-            source = relation.input
-            note(source, [source.schema[column].name for column in sorted(references(*relation.expressions))])
-        else:
-            for part in inputs_of(relation):
-                visit(part)
-
-    def note(source: plan.Source, names: Sequence[str]) -> None:
-        columns = found.setdefault((source.database, source.table), [])
-        columns += [name for name in names if name not in columns]
+            names = found.setdefault((relation.database, relation.table), {})
+            names.update(dict.fromkeys(column.name for column in relation.schema))
+        for part in inputs_of(relation):
+            visit(part)
 
     visit(root)
-    return found
+    return {table: list(names) for table, names in found.items()}
 
 
 def _stored(tables: Mapping[Any, Any], table: Table) -> Any:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from airflow_provider_mlfeat.engine.pruning import prune, references, renumber, select
+from airflow_provider_mlfeat.engine.pruning import references, renumber, select
 from airflow_provider_mlfeat.engine.reading import inputs_of
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.types import BIGINT
@@ -200,11 +200,6 @@ class _Cutter:
     def cut(self, relation: plan.Relation) -> _Piece:
         """The piece that gives the rows of `relation`."""
         match relation:
-            case plan.Project(input=plan.Source() as source):
-                columns = sorted(references(*relation.expressions))
-                schema = tuple(source.schema[column] for column in columns)
-                expressions = tuple(renumber(expression, columns.index) for expression in relation.expressions)
-                return self.project(self.table((source.database, source.table), schema), expressions, relation.schema)
             case plan.Source():
                 return self.table((relation.database, relation.table), relation.schema)
             case plan.SingleRow():
@@ -254,7 +249,7 @@ class _Cutter:
             return piece, tuple(columns)
         names = tuple(plan.Column(f"#key{number}", key.type) for number, key in enumerate(added))
         schema = piece.relation.schema[: piece.width] + names
-        passed = tuple(plan.ColumnReference(number, schema[number].type) for number in range(piece.width))
+        passed = _references(schema, range(piece.width))
         return self.project(piece, (*passed, *added), schema), tuple(columns)
 
     def join(self, relation: plan.Join) -> _Piece:
@@ -315,7 +310,7 @@ class _Cutter:
             piece = self.window_group(piece, relation, key, numbers, chosen)
             places |= {place: passed + offset for offset, place in enumerate(chosen)}
         order = [*range(width), *(places[place] for place in range(len(relation.features)))]
-        expressions = tuple(plan.ColumnReference(column, piece.relation.schema[column].type) for column in order)
+        expressions = _references(piece.relation.schema, order)
         return self.project(piece, expressions, relation.schema)
 
     def window_group(
@@ -341,10 +336,13 @@ class _Cutter:
         reach = _reach([relation.streams[number] for number in numbers]) if simple else None
         if reach is not None:
             mains_are_history = any(not relation.streams[number].instance_not_in_window for number in numbers)
-            reach = self.mark_order(main, relation.streams[numbers[0]].order, mains_are_history) and reach
-            for number in numbers:
-                for piece in pieces[number]:
-                    reach = self.mark_order(piece, relation.streams[number].order, True) and reach
+            marked = [self.mark_order(main, relation.streams[numbers[0]].order, mains_are_history)]
+            marked += [
+                self.mark_order(piece, relation.streams[number].order, True)
+                for number in numbers
+                for piece in pieces[number]
+            ]
+            reach = reach if all(marked) else None
         schema = main.relation.schema
         streams = tuple(
             replace(
@@ -364,7 +362,7 @@ class _Cutter:
         for piece in others:
             ports |= piece.ports
         return _Piece(
-            select(windows, columns), main.width + len(names), ports, main.key, reach or None, spoiled=not reach
+            select(windows, columns), main.width + len(names), ports, main.key, reach, spoiled=reach is None
         )
 
     def mark_order(self, piece: _Piece, order: int | None, halo: bool) -> bool:
@@ -403,7 +401,7 @@ class _Cutter:
             plan.Project(
                 piece.relation,
                 (
-                    *(plan.ColumnReference(column, piece.relation.schema[column].type) for column in range(piece.width)),
+                    *_references(piece.relation.schema, range(piece.width)),
                     plan.Literal(branch, BIGINT),
                     *_arrival_of(piece),
                     *([plan.Literal(0, BIGINT)] * (depth - piece.arrival)),
@@ -472,12 +470,41 @@ class _Cutter:
                 return self.row_count(below)
 
 
+def narrowed(relation: plan.Relation) -> plan.Relation:
+    """A pruned relation whose stored tables have only the columns that are read."""
+    if isinstance(relation, plan.Project) and isinstance(relation.input, plan.Source):
+        columns = sorted(references(*relation.expressions))
+        schema = tuple(relation.input.schema[column] for column in columns)
+        expressions = tuple(renumber(expression, columns.index) for expression in relation.expressions)
+        return replace(relation, input=replace(relation.input, schema=schema), expressions=expressions)
+    return _map_inputs(relation, narrowed)
+
+
 def cut_plan(query: plan.Plan, row_counts: dict[Table, int] | None = None) -> list[Fragment]:
-    """The fragments of a plan, producers before consumers; the last one gives the answer."""
+    """The fragments of a plan, producers before consumers; the last one gives the answer.
+
+    :param query: the plan, pruned and with narrowed tables.
+    :param row_counts: rows of the stored tables, where they are known.
+    """
     cutter = _Cutter(dict(row_counts or {}))
-    root = cutter.cut(prune(query.root, range(len(query.root.schema))))
-    last = cutter.finish(root)
+    last = cutter.finish(cutter.cut(query.root))
     return _reachable(cutter.fragments, last)
+
+
+def keep_whole(query: plan.Plan) -> list[Fragment]:
+    """The plan as one fragment that gets all rows of all tables: for data that is not worth spreading."""
+    cutter = _Cutter({})
+    ports: list[Port] = []
+
+    def gather(source: plan.Source) -> plan.Relation:
+        piece = cutter.table((source.database, source.table), source.schema)
+        ports.append(Port(len(cutter.fragments) - 1, Route.KEY))
+        return select(plan.Source(PORT, str(len(ports) - 1), piece.relation.schema), range(piece.width))
+
+    relation = _map_sources(query.root, gather)
+    if not ports:
+        return cut_plan(query)
+    return [*cutter.fragments, Fragment(relation, tuple(ports), None, 0, 1)]
 
 
 # ── details ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -500,29 +527,35 @@ def _reachable(fragments: Sequence[Fragment], last: int) -> list[Fragment]:
 
 
 def _map_sources(relation: plan.Relation, change: Callable[[plan.Source], plan.Relation]) -> plan.Relation:
-    def again(part: plan.Relation) -> plan.Relation:
-        return _map_sources(part, change)
+    if isinstance(relation, plan.Source):
+        return change(relation)
+    return _map_inputs(relation, lambda part: _map_sources(part, change))
 
+
+def _map_inputs(relation: plan.Relation, change: Callable[[plan.Relation], plan.Relation]) -> plan.Relation:
+    """The relation over changed inputs."""
     match relation:
-        case plan.Source():
-            return change(relation)
         case plan.Project() | plan.Filter() | plan.Aggregate() | plan.Limit():
-            return replace(relation, input=again(relation.input))
+            return replace(relation, input=change(relation.input))
         case plan.Join():
-            return replace(relation, left=again(relation.left), right=again(relation.right))
+            return replace(relation, left=change(relation.left), right=change(relation.right))
         case plan.Windows():
             streams = tuple(
-                replace(stream, unions=tuple(again(union) for union in stream.unions)) for stream in relation.streams
+                replace(stream, unions=tuple(change(union) for union in stream.unions)) for stream in relation.streams
             )
-            return replace(relation, input=again(relation.input), streams=streams)
+            return replace(relation, input=change(relation.input), streams=streams)
         case plan.Union():
-            return replace(relation, inputs=tuple(again(part) for part in relation.inputs))
+            return replace(relation, inputs=tuple(change(part) for part in relation.inputs))
         case _:
             return relation
 
 
 def _arrival_of(piece: _Piece) -> tuple[plan.Expression, ...]:
-    return tuple(plan.ColumnReference(column, BIGINT) for column in range(piece.width, len(piece.relation.schema)))
+    return _references(piece.relation.schema, range(piece.width, len(piece.relation.schema)))
+
+
+def _references(schema: plan.Schema, columns: Sequence[int]) -> tuple[plan.Expression, ...]:
+    return tuple(plan.ColumnReference(column, schema[column].type) for column in columns)
 
 
 def _moved_key(key: tuple[int, ...], expressions: Sequence[plan.Expression]) -> tuple[int, ...] | None:
@@ -569,9 +602,7 @@ def _widened(piece: _Piece, width: int, schema: plan.Schema) -> plan.Relation:
     """A union's rows in the columns of the main input, which may carry features and more arrival columns."""
     relation = piece.relation
     missing = len(schema) - width - piece.arrival
-    expressions: list[plan.Expression] = [
-        plan.ColumnReference(column, schema[column].type) for column in range(width)
-    ]
+    expressions: list[plan.Expression] = [*_references(schema, range(width))]
     expressions += [plan.Literal(None, column.type) for column in schema[width:]]
     if missing == 0:
         # Same shape: hand the arrival on instead of inventing one, so that nothing is projected at all.
@@ -601,21 +632,3 @@ def _reach(streams: Sequence[plan.Stream]) -> Reach | None:
             elif span_rows is not None:
                 span_rows = max(span_rows, frame.maxsize)
     return Reach(span, span_rows if span is not None else 0, rows)
-
-
-def keep_whole(query: plan.Plan) -> list[Fragment]:
-    """The plan as one fragment that gets all rows of all tables: for data that is not worth spreading."""
-    cutter = _Cutter({})
-    places: dict[int, int] = {}
-
-    def gather(source: plan.Source) -> plan.Relation:
-        table = (source.database, source.table)
-        piece = cutter.table(table, source.schema)
-        places[len(places)] = len(cutter.fragments) - 1
-        return select(replace(piece.relation, table=str(len(places) - 1)), range(piece.width))
-
-    relation = _map_sources(query.root, gather)
-    if not places:
-        return [Fragment(relation, (), SINGLE_ROW, 0, 0)]
-    ports = tuple(Port(producer, Route.KEY) for producer in places.values())
-    return [*cutter.fragments, Fragment(relation, ports, None, 0, 1)]

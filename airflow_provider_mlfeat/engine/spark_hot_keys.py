@@ -83,14 +83,14 @@ def halos(
         ordered = times[rows]
         for part, cut in enumerate(cuts, start=1):
             stop = int(np.searchsorted(ordered, cut, side="left"))
-            start = stop - reach.rows
+            start = max(0, stop - reach.rows)
             if reach.span is not None:
                 inside = int(np.searchsorted(ordered, cut - reach.span, side="left"))
                 if reach.span_rows is not None:
                     inside = max(inside, stop - reach.span_rows)
                 start = min(start, inside)
             if start < stop:
-                yield int((homes[rows[0]] + part) % partitions), np.sort(rows[max(0, start) : stop])
+                yield int((homes[rows[0]] + part) % partitions), np.sort(rows[start:stop])
 
 
 def split(partitions: NDArray[np.int64], count: int) -> Iterator[tuple[int, NDArray[np.int64]]]:

@@ -41,7 +41,6 @@ class Job:
     :param hot_keys: per fragment where the hot keys of its rows are cut.
     :param files: per table the place of each file in the arrival order, by the hash of its name.
     :param parameters: values of the query's parameters.
-    :param memory: bytes that one partition may take.
     """
 
     query: plan.Plan
@@ -50,7 +49,6 @@ class Job:
     hot_keys: Mapping[int, HotKeys]
     files: Mapping[Table, Mapping[int, int]]
     parameters: tuple[Any, ...] = ()
-    memory: int | None = None
 
     @property
     def levels(self) -> int:
@@ -114,7 +112,6 @@ class Job:
                 "hot_keys": list(hot.items()),
                 "files": [[list(table), list(places.items())] for table, places in self.files.items()],
                 "parameters": self.parameters,
-                "memory": self.memory,
                 "function_modules": user_function_modules(),
             }
         )
@@ -151,7 +148,6 @@ class Job:
             hot_keys,
             files,
             tuple(document["parameters"]),
-            document["memory"],
         )
 
 

@@ -19,18 +19,18 @@ from airflow_provider_mlfeat.engine.column import arrow_type
 from airflow_provider_mlfeat.engine.kernels.hashing import hash_numbers, hash_strings
 from airflow_provider_mlfeat.engine.reading import inputs_of
 from airflow_provider_mlfeat.engine.relations import origin
-from airflow_provider_mlfeat.engine.spark_fragments import PORT, SINGLE_ROW, Fragment, Port, Route
+from airflow_provider_mlfeat.engine.spark_fragments import PORT, Fragment, Port, Route
 from airflow_provider_mlfeat.engine.spark_hot_keys import HALO_SHIFT, HotKeys, halos, parts_of_rows, split
 from airflow_provider_mlfeat.engine.spark_job import Job
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 
 # target: partition of the next shuffle; fragment, partition, port: where the rows belong.
-CHUNK_SCHEMA = pa.schema(
-    [("target", pa.int32()), ("fragment", pa.int32()), ("partition", pa.int32()), ("port", pa.int32())]
-    + [("data", pa.binary())]
-)
+_PLACE = ("target", "fragment", "partition", "port")
+CHUNK_SCHEMA = pa.schema([*((name, pa.int32()) for name in _PLACE), ("data", pa.binary())])
 CHUNK_DDL = "target int, fragment int, partition int, port int, data binary"
+SAMPLE_SCHEMA = pa.schema([("fragment", pa.int32()), ("hash", pa.int64()), ("time", pa.int64())])
+SAMPLE_DDL = "fragment int, hash bigint, time bigint"
 CHUNK_BYTES = 32 << 20
 ROWS_PER_BATCH = 1 << 16
 FILE_COLUMN, ROW_COLUMN = "#file", "#row"
@@ -73,16 +73,13 @@ def level_task(job_text: str, level: int, target: int, batches: Batches) -> Iter
 
 def chunks_in_memory(job: Job, table: tuple[str, str], rows: pa.Table) -> pa.Table:
     """What ``map_task`` makes of a table that is in this process already."""
-    declared = rows if table == SINGLE_ROW else rows.append_column(ROW_COLUMN, pa.array(np.arange(rows.num_rows)))
-    if table == SINGLE_ROW:
-        declared = pa.table({ROW_COLUMN: pa.array([0], pa.int64())})
-    arrived = with_arrival(declared, {})
+    arrived = with_arrival(_numbered(rows), {})
     batches = [
         batch
         for number in job.map_fragments(table)
         for batch in _deliver(job, number, 0, run_map_fragment(job, number, arrived))
     ]
-    return pa.Table.from_batches(batches, CHUNK_SCHEMA)
+    return pa.Table.from_batches(batches, CHUNK_SCHEMA if job.levels else answer_schema(job))
 
 
 def sample_task(
@@ -98,12 +95,15 @@ def sample_task(
 
 def sample_in_memory(job: Job, table: tuple[str, str], rows: pa.Table, splittable: Sequence[int]) -> pa.Table:
     """What ``sample_task`` makes of a table that is in this process already."""
-    numbered = rows.append_column(ROW_COLUMN, pa.array(np.arange(rows.num_rows)))
-    return _sample(job, table, with_arrival(numbered, {}), splittable)
+    return _sample(job, table, with_arrival(_numbered(rows), {}), splittable)
+
+
+def _numbered(rows: pa.Table) -> pa.Table:
+    numbers = pa.array(np.arange(rows.num_rows))
+    return rows.append_column(ROW_COLUMN, numbers) if rows.num_columns else pa.table({ROW_COLUMN: numbers})
 
 
 def _sample(job: Job, table: tuple[str, str], rows: pa.Table, splittable: Sequence[int]) -> pa.Table:
-    schema = pa.schema([("fragment", pa.int32()), ("hash", pa.int64()), ("time", pa.int64())])
     parts = []
     for number in job.map_fragments(table):
         made = run_map_fragment(job, number, rows)
@@ -112,8 +112,8 @@ def _sample(job: Job, table: tuple[str, str], rows: pa.Table, splittable: Sequen
                 hashes = row_hashes(made, consumer.port.key).view(np.int64)
                 numbers = np.full(len(hashes), consumer.fragment, np.int32)
                 times = order_values(made.column(consumer.port.order))
-                parts.append(pa.table([numbers, hashes, times], schema=schema))
-    return pa.concat_tables(parts) if parts else schema.empty_table()
+                parts.append(pa.table([numbers, hashes, times], schema=SAMPLE_SCHEMA))
+    return pa.concat_tables(parts) if parts else SAMPLE_SCHEMA.empty_table()
 
 
 def with_arrival(rows: pa.Table, files: Mapping[int, int]) -> pa.Table:
@@ -253,7 +253,7 @@ def _patterns(array: pa.Array) -> NDArray[np.int64]:
         array = array.view(pa.int64())
     elif pa.types.is_date32(array.type):
         array = array.view(pa.int32())
-    return np.ascontiguousarray(pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False))
+    return np.array(pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False))
 
 
 def _shifted(rows: pa.Table, column: int) -> pa.Table:
@@ -345,23 +345,28 @@ def _without_halo(job: Job, number: int, rows: pa.Table) -> pa.Table:
 
 def _answer(job: Job, rows: pa.Table) -> Iterator[pa.RecordBatch]:
     """Batches of the query's own columns, in the types that Spark was told."""
-    last = job.fragments[-1]
-    schema = spark_arrow_schema(last.relation.schema[: len(last.relation.schema) - last.arrival])
+    schema = answer_schema(job)
     arrays = [rows.column(place).cast(field.type) for place, field in enumerate(schema)]
     answer = pa.Table.from_arrays(arrays, schema=schema)
     yield from answer.to_batches(max_chunksize=ROWS_PER_BATCH)
 
 
-# ── schemas and errors ──────────────────────────────────────────────────────────────────────────────────────────────
+def answer_columns(job: Job) -> plan.Schema:
+    """The query's columns, without the arrival."""
+    last = job.fragments[-1]
+    return last.relation.schema[: len(last.relation.schema) - last.arrival]
 
 
-def spark_arrow_schema(columns: plan.Schema) -> pa.Schema:
+def answer_schema(job: Job) -> pa.Schema:
     """The Arrow types in which Spark takes an answer: its timestamps are microseconds. Names are made unique."""
     fields = []
-    for place, column in enumerate(columns):
+    for place, column in enumerate(answer_columns(job)):
         kind = arrow_type(column.type)
         fields.append((f"c{place}", pa.timestamp("us") if pa.types.is_timestamp(kind) else kind))
     return pa.schema(fields)
+
+
+# ── schemas and errors ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _arrow_schema(columns: plan.Schema) -> pa.Schema:

@@ -133,7 +133,7 @@ def explain(
     return Outcome("\n".join(texts), 1 if any(query.error is not None for query in queries) else 0)
 
 
-def format(path: str | Path, *, write: bool = False, check_only: bool = False) -> Outcome:
+def format(path: str | Path, *, write: bool = False, check_only: bool = False) -> Outcome:  # noqa: A001 - the command's name
     """The script, laid out.
 
     :param path: the script.

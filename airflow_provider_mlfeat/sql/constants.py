@@ -36,14 +36,18 @@ def literal_value(node: exp.Expr, type_: DataType, time_zone: str) -> bool | int
 def constant(node: exp.Expr) -> Constant:
     """The Python value of a literal; None for NULL and for what is no literal."""
     if isinstance(node, exp.Neg) and isinstance(node.this, TypedNumber):
-        value: int | float = -node.this.this
-        return value
+        return -_value(node.this)
     if isinstance(node, TypedNumber):
-        value = node.this
-        return value
+        return _value(node)
     if isinstance(node, exp.Boolean):
         return bool(node.this)
     return node.name if isinstance(node, exp.Literal) else None
+
+
+def _value(number: TypedNumber) -> int | float:
+    value: int | float = number.this
+    assert isinstance(value, int | float)
+    return value
 
 
 def _number(value: int | float, type_: DataType) -> int | float | None:

@@ -87,7 +87,9 @@ class DataRuleError(UserError):
     :param row: number of the first offending row, counted from 0.
     """
 
-    def __init__(self, message: str, table: str | None = None, column: str | None = None, row: int | None = None) -> None:
+    def __init__(
+        self, message: str, table: str | None = None, column: str | None = None, row: int | None = None
+    ) -> None:
         places = [("table", table), ("column", column), ("row", row)]
         where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
         super().__init__(f"{message} ({where})" if where else message)

@@ -76,7 +76,7 @@ def explain(plan: Plan) -> str:
 # ── relations ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _relation(relation: Relation) -> Iterator[str]:
+def _relation(relation: Relation) -> Iterator[str]:  # noqa: PLR0912 - one branch per kind of relation
     match relation:
         case Source():
             yield f"table {'.'.join(filter(None, (relation.database, relation.table)))}"
@@ -170,7 +170,7 @@ def describe_frame(frame: Frame) -> str:
 # ── expressions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def describe(expression: Expression, schema: Schema) -> str:
+def describe(expression: Expression, schema: Schema) -> str:  # noqa: PLR0911 - one answer per kind of expression
     """An expression over the columns of `schema`, in the language's own notation."""
     match expression:
         case ColumnReference():

@@ -57,7 +57,7 @@ class Literal(Expression):
     """A constant. Its value is None, bool, int, float or str: a date is ``yyyy-mm-dd``, a timestamp is milliseconds."""
 
     kind: ClassVar[str] = "literal"
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
     type: DataType
 
 

@@ -77,7 +77,13 @@ def plan_query(
     options = SessionOptions(time_zone, null_join_keys)
     parsed = parse_query(query) if isinstance(query, str) else query
     try:
-        plan = _plan(parsed, catalog, mode, database, options, tuple(parameter_types))
+        session = Session(
+            catalog=catalog,
+            database=catalog.resolve_database(database),
+            request=mode == "request",
+            parameters=tuple(parameter_types),
+        )
+        plan = _plan(parsed, session, options)
         # A plan that cannot be written down is of no use: this is the place to say so.
         plan.to_json()
         return plan
@@ -87,22 +93,9 @@ def plan_query(
         raise error.with_source(parsed.source) from None
 
 
-def _plan(
-    query: Query,
-    catalog: Catalog,
-    mode: Mode,
-    database: str,
-    options: SessionOptions,
-    parameters: tuple[DataType, ...],
-) -> Plan:
-    config = query.tree.args.get("config")
-    rows = bind_config(config)
-    session = Session(
-        catalog=catalog,
-        database=catalog.resolve_database(database),
-        request=mode == "request" or rows.mode == "request",
-        parameters=parameters,
-    )
+def _plan(query: Query, session: Session, options: SessionOptions) -> Plan:
+    rows = bind_config(query.tree.args.get("config"))
+    session.request |= rows.mode == "request"
     bound = QueryBinder(session, {}).bind(query.tree)
     _check_output(bound, query.tree)
     source = leftmost_source(bound.relation)
@@ -111,9 +104,9 @@ def _plan(
         options.time_zone,
         options.null_join_keys,
         source,
-        parameters,
-        rows.typed(catalog.get_table(*source) if source else None, options.time_zone),
-        tuple(session.warnings),
+        session.parameters,
+        rows.typed(session.catalog.get_table(*source) if source else None, options.time_zone),
+        tuple(dict.fromkeys(session.warnings)),
     )
 
 

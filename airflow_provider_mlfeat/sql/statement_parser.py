@@ -165,7 +165,7 @@ class StatementParser(TableParser):
             keys = tuple(key.name for key in self.parenthesised(lambda: self.name("a column")))
             options = self.index_options() if self.take_word("OPTIONS") else {}
             return s.CreateIndex(table, self.index(name, keys, options))
-        self.expected("TABLE, DATABASE or INDEX")
+        return self.expected("TABLE, DATABASE or INDEX")
 
     def _drop(self) -> s.Statement:
         if self.take_word("TABLE"):
@@ -184,7 +184,7 @@ class StatementParser(TableParser):
             if len(parts) not in (2, 3):
                 self.fail("expected table.index or database.table.index")
             return s.DropIndex(s.TableName(parts[-2], parts[0] if len(parts) == 3 else ""), parts[-1])
-        self.expected("TABLE, DATABASE, INDEX or DEPLOYMENT")
+        return self.expected("TABLE, DATABASE, INDEX or DEPLOYMENT")
 
     def _truncate(self) -> s.Statement:
         self.need_word("TABLE")
@@ -256,7 +256,7 @@ class StatementParser(TableParser):
             if self.take_word(*words):
                 return statement()
         names = [" ".join(words) for words, _ in shown]
-        self.fail(f"SHOW takes {', '.join(names[:-1])} or {names[-1]}", nearest_name(self._curr.text, names))
+        return self.fail(f"SHOW takes {', '.join(names[:-1])} or {names[-1]}", nearest_name(self._curr.text, names))
 
     def _show_deployment(self) -> s.Statement:
         name = self.name("the deployment's name").name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -12,13 +14,18 @@ from airflow_provider_mlfeat.sql.errors import SqlError, SqlSyntaxError
 from airflow_provider_mlfeat.sql.statement_parser import StatementParser
 from airflow_provider_mlfeat.sql.statements import Query, Select, Statement
 
+_OPENING = re.compile(r"--|#|/\*|['\"`]")
+_WHOLE = re.compile(
+    r"""(?:--|\#)[^\r\n]* | /\*.*?\*/ | '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | `[^`]*`""", re.DOTALL | re.VERBOSE
+)
+
 
 def tokenize(text: str) -> list[Token]:
     """The tokens of a text; raises SqlSyntaxError for a string or a name without an end."""
     try:
         tokens: list[Token] = FeatureSql().tokenize(text)
     except TokenError as error:
-        raise _open_quote(text, error) from None
+        raise _without_end(text, error) from None
     for token in tokens:
         if token.token_type is TokenType.NATIONAL_STRING:
             position = Lines(text).position(token.start, token.end)
@@ -26,16 +33,16 @@ def tokenize(text: str) -> list[Token]:
     return tokens
 
 
-def _open_quote(text: str, error: TokenError) -> SqlError:
-    """The error for a quote without its partner: the last place where the text up to there is fine."""
-    for start in reversed([offset for offset, character in enumerate(text) if character in "'\"`"]):
-        try:
-            FeatureSql().tokenize(text[:start])
-        except TokenError:
-            continue
-        position = Lines(text).position(start, start)
-        return SqlSyntaxError(f"the {text[start]} here has no partner", position).with_source(text)
-    return SqlSyntaxError(str(error)).with_source(text)
+def _without_end(text: str, error: TokenError) -> SqlError:
+    """The error for a string, a quoted name or a comment without an end."""
+    position = 0
+    while match := _OPENING.search(text, position):
+        whole = _WHOLE.match(text, match.start())
+        if whole is None:
+            place = Lines(text).position(match.start(), match.end() - 1)
+            return SqlSyntaxError(f"the {match[0]} here has no end", place).with_source(text)
+        position = whole.end()
+    return SqlSyntaxError(str(error), Lines(text).position(0, 0)).with_source(text)
 
 
 def parse_script(text: str) -> list[Statement]:
@@ -68,7 +75,7 @@ def parse_statement(text: str) -> Statement:
     """The one statement of a text."""
     statements = parse_script(text)
     if len(statements) != 1:
-        position = statements[1].position if statements else None
+        position = statements[1].position if statements else Lines(text).position(0, 0)
         raise SqlSyntaxError(f"expected one statement, found {len(statements)}", position).with_source(text)
     return statements[0]
 

@@ -127,7 +127,7 @@ class TableParser(QueryParser):
     def _index_ts(self) -> str:
         if self.at(TokenType.STRING):
             return self.string("a column")
-        return self.name("a column").name
+        return str(self.name("a column").name)
 
     def _index_ttl_type(self) -> TtlType:
         position = self.here()
@@ -207,12 +207,12 @@ class TableParser(QueryParser):
                 depth -= self.at(TokenType.R_BRACKET)
                 self._advance()
                 if depth == 0:
-                    return self.sql[first.start : self._prev.end + 1]
+                    return str(self.sql[first.start : self._prev.end + 1])
             self.expected("']'")
         if first.token_type in (TokenType.STRING, TokenType.VAR):
             self.marks.names.add(first.start)
             self._advance()
-            return first.text
+            return str(first.text)
         return self.whole_number("a value")
 
 

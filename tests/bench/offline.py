@@ -60,9 +60,11 @@ def _start(name: str, arguments: argparse.Namespace) -> Worker:
         case "spark":
             return Worker(sys.executable, ["-m", "tests.bench.ours", "spark"], **session)
         case "duckdb":
-            return Worker(rival_python("duckdb"), [RIVALS / "duckdb_sql.py"], threads=arguments.threads)
+            python = sys.executable if arguments.rivals_here else rival_python("duckdb")
+            return Worker(python, [RIVALS / "duckdb_sql.py"], threads=arguments.threads)
         case _:
-            return Worker(rival_python("spark"), [RIVALS / "spark_sql.py"], **session)
+            python = sys.executable if arguments.rivals_here else rival_python("spark")
+            return Worker(python, [RIVALS / "spark_sql.py"], **session)
 
 
 def _measure(
@@ -119,6 +121,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--memory", default="4g", help="memory of each of the two Spark sessions")
     parser.add_argument("--variants", nargs="+", choices=RATIOS, default=["even", "skew"])
     parser.add_argument("--engines", nargs="+", default=["batch", "spark", "duckdb", "sparksql"])
+    parser.add_argument("--rivals-here", action="store_true", help="run rivals in this environment: for a smoke test")
     parser.add_argument("-v", action="store_true", help="show what the engines print")
     return parser.parse_args()
 

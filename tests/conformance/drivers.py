@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +34,19 @@ def arrow_tables(case: Case) -> dict[tuple[str, str], pa.Table]:
     return {(table.database, table.name): to_arrow(table.columns, table.rows) for table in case.tables}
 
 
+def spark_is_here() -> bool:
+    """Whether Spark can run: its package and a Java runtime."""
+    return find_spec("pyspark") is not None and shutil.which("java") is not None
+
+
+@cache
+def spark_session() -> Any:
+    """The one local session of this process."""
+    from airflow_provider_mlfeat.engine.spark_session import make_session
+
+    return make_session("local[2]", "+08:00", {"spark.sql.shuffle.partitions": "2"})
+
+
 class Batch:
     """The batch driver."""
 
@@ -54,9 +70,7 @@ class Spark:
     mode: Mode = "batch"
 
     def __init__(self) -> None:
-        from airflow_provider_mlfeat.engine.spark_session import make_session
-
-        self.session: Any = make_session("local[2]", "+08:00", {"spark.sql.shuffle.partitions": "2"})
+        self.session: Any = spark_session()
 
     def runs(self, case: Case) -> bool:
         """The cases meant for offline engines."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.cases import Case, load_cases
-from tests.conformance.drivers import ENGINES
+from tests.conformance.drivers import ENGINES, spark_is_here
 from tests.conformance.report import Report
 from tests.conformance.runner import run_cases
 from tests.conformance.shared_data import shared
@@ -49,9 +47,7 @@ def test_refusals_name_their_place() -> None:
     assert [outcome.case.name for outcome in report.outcomes if not outcome.placed] == []
 
 
-@pytest.mark.skipif(
-    find_spec("pyspark") is None or shutil.which("java") is None, reason="Spark needs pyspark and a Java runtime"
-)
+@pytest.mark.skipif(not spark_is_here(), reason="Spark needs pyspark and a Java runtime")
 def test_cases_on_spark() -> None:
     # One case in three: each is a Spark job of its own, and the runner does them all.
     cases = own_cases()[::3] + load_cases(shared("conformance", "openmldb_cases.jsonl"))[::6]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_mlfeat.engine.batch import run_batch
@@ -15,6 +16,7 @@ from airflow_provider_mlfeat.sql.plan import Column, Plan
 from airflow_provider_mlfeat.sql.planner import plan_query
 from tests.conformance import jd
 from tests.conformance.arrow import from_arrow
+from tests.conformance.drivers import spark_is_here, spark_session
 from tests.conformance.shared_data import shared
 
 Tables = dict[tuple[str, str], pa.Table]
@@ -82,3 +84,20 @@ def test_replay_is_batch(
     assert jd.differing_cells(answers, reference) == []
     batch = from_arrow(run_batch(plan, tables), plan.schema)
     assert sorted(map(repr, answers)) == sorted(map(repr, batch))
+
+
+@pytest.mark.skipif(not spark_is_here(), reason="Spark needs pyspark and a Java runtime")
+def test_spark_is_batch(
+    plan: Plan, tables: Tables, reference: dict[str, tuple[Any, ...]], tmp_path: Path
+) -> None:
+    from airflow_provider_mlfeat.engine.spark import run_spark
+
+    paths = {}
+    for (database, name), table in tables.items():
+        paths[database, name] = str(tmp_path / f"{name}.parquet")
+        pq.write_table(table, paths[database, name])
+    rows = from_arrow(run_spark(plan, paths, spark_session()).to_arrow(), plan.schema)
+    assert jd.distinct_counts(rows) == jd.DISTINCT
+    assert jd.differing_cells(rows, reference) == []
+    batch = from_arrow(run_batch(plan, tables), plan.schema)
+    assert sorted(map(repr, rows)) == sorted(map(repr, batch))

@@ -14,6 +14,7 @@ from airflow_provider_mlfeat.engine.request import RequestProgram
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 from airflow_provider_mlfeat.sql.plan import Column, Plan
 from tests.conformance.arrow import from_arrow, to_arrow
+from tests.conformance.drivers import spark_session
 from tests.differential.comparing import difference, is_exact, near_difference
 from tests.differential.tables import TYPES, Database
 from tests.oracle.evaluate import run_batch as oracle_batch
@@ -67,6 +68,18 @@ def _replay(plan: Plan, database: Database) -> Iterator[Row]:
     for row in database.stored[plan.request_source]:
         yield from program.answer(row)
         store.insert(plan.request_source, row)
+
+
+def spark(plan: Plan, database: Database) -> Rows:
+    """The Spark driver, told to spread even these few rows over partitions and to split every key it can."""
+    from airflow_provider_mlfeat.engine.spark import SparkOptions, run_spark
+
+    options = SparkOptions(tiny_rows=0, rows_per_partition=1, split_hot_keys=True)
+    return answer(
+        lambda: from_arrow(
+            run_spark(plan, arrow_tables(database), spark_session(), options=options).to_arrow(), plan.schema
+        )
+    )
 
 
 def oracle_request(plan: Plan, database: Database) -> Rows:

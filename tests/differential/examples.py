@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airflow_provider_mlfeat.sql.plan import Plan
 from airflow_provider_mlfeat.sql.planner import plan_query
-from tests.differential.drivers import assert_same, batch, oracle, oracle_request, request
+from tests.differential.drivers import assert_same, batch, oracle, oracle_request, request, spark
 from tests.differential.queries import Query
 from tests.differential.tables import Database
 
 
 def check(query: Query, database: Database) -> None:
-    """Fail, showing the query and its tables, when two answers differ."""
+    """Batch, request and the slow evaluator; fails, showing the query and its tables, when two answers differ."""
+    _show(_check, query, database)
+
+
+def check_spark(query: Query, database: Database) -> None:
+    """Spark and batch, in the same way."""
+    _show(_check_spark, query, database)
+
+
+def _show(judge: Callable[[Query, Database], None], query: Query, database: Database) -> None:
     try:
-        _check(query, database)
+        judge(query, database)
     except Exception as error:
         error.add_note(f"{query}\n{query.sql}\n{database}")
         raise
@@ -25,6 +36,11 @@ def _check(query: Query, database: Database) -> None:
     assert_same(plan, "batch", rows, "batch without sliding", batch(plan, database, slide=False, threads=1), exact=True)
     if query.parity:
         _check_request(plan, query, database)
+
+
+def _check_spark(query: Query, database: Database) -> None:
+    plan = plan_example(query, database)
+    assert_same(plan, "spark", spark(plan, database), "batch", batch(plan, database), exact=True)
 
 
 def plan_example(query: Query, database: Database) -> Plan:

@@ -108,7 +108,7 @@ _KEYS = (
 
 def _on(draw: st.DrawFn) -> str:
     keys = draw(st.sampled_from(_KEYS))
-    extra = draw(st.sampled_from(["", "", " AND t0.ts >= r.ts", " AND r.b", " AND {bool}"]))
+    extra = draw(st.sampled_from(["", "", "", " AND t0.ts >= r.ts", " AND r.b", " AND {bool}"]))
     return keys + extra.replace("{bool}", draw_expression(draw, "bool", ("t0", "r"), 1))
 
 

@@ -115,7 +115,10 @@ def long_databases(draw: st.DrawFn, rows: int = 150) -> Database:
 def databases(draw: st.DrawFn, most_rows: int = 8, bad_times: bool = True) -> Database:
     """Three tables; now and then a row has no legal time."""
     rows: dict[str, list[Row]] = {}
-    cells = st.tuples(*(st.sampled_from(_VALUES[column]) for column in COLUMNS if column != "id"))
+    # Few keys make partitions and joins with many rows, many keys make empty ones.
+    keys = st.lists(st.sampled_from(_VALUES["k"]), min_size=1, max_size=4)
+    choices = {**_VALUES, "k": draw(keys), "g": draw(st.sampled_from([[0], [None, 1], _VALUES["g"]]))}
+    cells = st.tuples(*(st.sampled_from(choices[column]) for column in COLUMNS if column != "id"))
     for number, name in enumerate(TABLES):
         fewest = min(most_rows, draw(st.sampled_from([0, 3, 6])))
         drawn = draw(st.lists(cells, min_size=fewest, max_size=most_rows))

@@ -158,10 +158,10 @@ def test_definitions() -> None:
         ("CREATE TABLE t (a int); DROP INDEX t.i", "table 't' has no index 'i'"),
         ("LOAD DATA INFILE 'x' INTO TABLE t", "unknown table 't'"),
         ("CREATE TABLE t (a int); INSERT INTO t (b) VALUES (1)", "unknown column 'b' in table 't'"),
-        ("CREATE TABLE t (a int); INSERT INTO t VALUES (1, 2)", "INSERT gives 2 values for 1 columns of 't'"),
+        ("CREATE TABLE t (a int); INSERT INTO t VALUES (1, 2)", "2 values are given for 1 columns of 't'"),
         (
             "CREATE TABLE t (a int NOT NULL, b int); INSERT INTO t (b) VALUES (1)",
-            "INSERT gives no value for column 'a', which is NOT NULL",
+            "column 'a' is NOT NULL and is given no value",
         ),
         ("CREATE TABLE t (a int); DELETE FROM t WHERE b = 1", "unknown column 'b' in table 't'"),
     ],

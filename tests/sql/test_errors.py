@@ -51,7 +51,18 @@ CASES: list[tuple[str, type[SqlError], str]] = [
     (
         "SELECT 'abc FROM t",
         SqlSyntaxError,
-        "SQL:1:8: the ' here has no partner\n  SELECT 'abc FROM t\n         ^",
+        "SQL:1:8: the ' here has no end\n  SELECT 'abc FROM t\n         ^",
+    ),
+    (
+        "SELECT 1 -- it's\n/* it's",
+        SqlSyntaxError,
+        "SQL:2:1: the /* here has no end\n  /* it's\n  ^^",
+    ),
+    (
+        "SELECT 1e FROM t",
+        SqlSyntaxError,
+        "SQL:1:8: '1e' is not a number\n  SELECT 1e FROM t\n         ^^\n"
+        "  Suffixes are L (bigint), f (float) and s, m, h, d.",
     ),
     (
         "SELECT 12abc FROM t",

@@ -149,14 +149,17 @@ def test_union() -> None:
             "SELECT id FROM t UNION ALL SELECT id FROM u UNION DISTINCT SELECT id FROM u",
             "UNION ALL together with UNION DISTINCT is not supported",
         ),
-        ("SELECT id FROM t UNION ALL SELECT id, key FROM u", "a UNION needs 1 columns like the main input, found 2"),
+        (
+            "SELECT id FROM t UNION ALL SELECT id, key FROM u",
+            "a query of a UNION needs 1 column like the first one, found 2",
+        ),
         (
             "SELECT id FROM t UNION ALL SELECT id FROM v",
-            "a UNION needs column 1 to be 'id int' like the main input, found 'id bigint'",
+            "a query of a UNION needs column 1 to be 'id int' like the first one, found 'id bigint'",
         ),
         (
             "SELECT id FROM t UNION ALL SELECT id AS x FROM u",
-            "a UNION needs column 1 to be 'id int' like the main input, found 'x int'",
+            "a query of a UNION needs column 1 to be 'id int' like the first one, found 'x int'",
         ),
         ("SELECT id FROM t EXCEPT SELECT id FROM u", "EXCEPT is not supported"),
         ("SELECT id FROM t ORDER BY id", "ORDER BY at query level is not supported"),

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 MILLISECONDS_PER_DAY = 86_400_000
-_EPOCH = datetime.datetime(1970, 1, 1)
+# A clock that is never set, such as that of UTC, counts local times as well.
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 
 
 def _day(year: int, month: int, day: int) -> int:
-    return (datetime.datetime(year, month, day) - _EPOCH).days
+    return (datetime.datetime(year, month, day, tzinfo=datetime.UTC) - _EPOCH).days
 
 
 EARLIEST_DAY = _day(1900, 1, 1)
@@ -40,7 +41,7 @@ def parse_local(text: str) -> int | None:
     if match is None or text < "1900":
         return None
     try:
-        moment = datetime.datetime(*map(int, match.groups()))  # type: ignore[arg-type]
+        moment = datetime.datetime(*map(int, match.groups()), tzinfo=datetime.UTC)  # type: ignore[misc, arg-type]
     except ValueError:
         return None
     return (moment - _EPOCH) // _MILLISECOND

@@ -62,17 +62,19 @@ def _of_day(days, part):  # type: ignore[no-untyped-def]
         days = days - (days + 3) % 7 + 3
     year, month, day = _civil(days)
     if part == Part.YEAR:
-        return year
-    if part == Part.MONTH:
-        return month
-    if part == Part.DAY:
-        return day
-    if part == Part.LAST_DAY:
-        return _first_of_month(year + month // 12, month % 12 + 1) - 1
-    if part == Part.HASH_CODE:
-        return (year - 1900) * 65_536 + (month - 1) * 256 + day
-    of_year = days - _first_of_month(year, 1)
-    return of_year // 7 + 1 if part == Part.ISO_WEEK else of_year + 1
+        result = year
+    elif part == Part.MONTH:
+        result = month
+    elif part == Part.DAY:
+        result = day
+    elif part == Part.LAST_DAY:
+        result = _first_of_month(year + month // 12, month % 12 + 1) - 1
+    elif part == Part.HASH_CODE:
+        result = (year - 1900) * 65_536 + (month - 1) * 256 + day
+    else:
+        of_year = days - _first_of_month(year, 1)
+        result = of_year // 7 + 1 if part == Part.ISO_WEEK else of_year + 1
+    return result
 
 
 @kernel()

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from airflow_provider_mlfeat.engine.column import Column, Dictionary, numpy_type, string_column
+from airflow_provider_mlfeat.engine.column import Column, Dictionary, arrow_type, numpy_type, string_column, validity
 from airflow_provider_mlfeat.engine.distinct import distinct_integers
 from airflow_provider_mlfeat.engine.functions.calendar import (
     EARLIEST_DAY,
@@ -22,7 +23,7 @@ from airflow_provider_mlfeat.engine.functions.calendar import (
 )
 from airflow_provider_mlfeat.engine.functions.context import CallContext
 from airflow_provider_mlfeat.engine.functions.zones import Zone
-from airflow_provider_mlfeat.sql.types import STRING, DataType, Kind
+from airflow_provider_mlfeat.sql.types import BIGINT, DOUBLE, FLOATING_KINDS, INTEGER_KINDS, STRING, DataType, Kind
 
 _TRUE = frozenset({"y", "yes", "t", "true", "1"})
 _FALSE = frozenset({"n", "no", "f", "false", "0"})
@@ -32,8 +33,14 @@ _NUMBER = re.compile(
     r"|(0x)(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?))",
     re.ASCII | re.IGNORECASE,
 )
+# Texts that Arrow reads exactly as the rules have it, and the type to read them as.
+_PLAIN: dict[Kind, tuple[str, DataType]] = {
+    **dict.fromkeys(INTEGER_KINDS, ("^-?[0-9]{1,18}$", BIGINT)),
+    **dict.fromkeys(FLOATING_KINDS, (r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$", DOUBLE)),
+}
+_FEW = 64
 _EPOCH = datetime.date(1970, 1, 1)
-_EPOCH_MIDNIGHT = datetime.datetime(1970, 1, 1)
+_EPOCH_MIDNIGHT = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _QUIET = np.errstate(all="ignore")
 
 
@@ -104,9 +111,7 @@ Converted = tuple[NDArray[Any], NDArray[np.bool_] | None]
 def _convert(column: Column, target: DataType, zone: Zone) -> Converted:
     source, values, dtype = column.type, column.values, numpy_type(target)
     if source.kind is Kind.DATE:
-        if target.kind is Kind.TIMESTAMP:
-            return zone.to_instant(values.astype(np.int64) * MILLISECONDS_PER_DAY), None
-        return np.zeros(len(values), dtype), np.zeros(len(values), np.bool_)
+        return _from_date(values, target, zone)
     if target.kind is Kind.DATE:
         days = zone.to_local(values) // MILLISECONDS_PER_DAY
         valid = (days >= EARLIEST_DAY) & (days <= LATEST_DAY)
@@ -114,13 +119,25 @@ def _convert(column: Column, target: DataType, zone: Zone) -> Converted:
     if target.kind is Kind.BOOL:
         return values != 0, None
     if source.is_floating and not target.is_floating:
-        low, high = np.iinfo(dtype).min, float(np.iinfo(dtype).max) + 1
-        whole = np.trunc(values.astype(np.float64))
-        valid = (whole >= (0 if target.kind is Kind.TIMESTAMP else low)) & (whole < high)
-        return np.where(valid, whole, 0).astype(dtype), valid
-    if target.kind is Kind.TIMESTAMP and source.kind is not Kind.BOOL:
-        return values.astype(dtype), values >= 0
-    return values.astype(dtype), None
+        return _truncated(values, target)
+    is_time = target.kind is Kind.TIMESTAMP and source.kind is not Kind.BOOL
+    return values.astype(dtype), values >= 0 if is_time else None
+
+
+def _from_date(days: NDArray[Any], target: DataType, zone: Zone) -> Converted:
+    """A date is a local midnight, and no number."""
+    if target.kind is Kind.TIMESTAMP:
+        return zone.to_instant(days.astype(np.int64) * MILLISECONDS_PER_DAY), None
+    return np.zeros(len(days), numpy_type(target)), np.zeros(len(days), np.bool_)
+
+
+def _truncated(values: NDArray[Any], target: DataType) -> Converted:
+    """Whole numbers toward zero; NULL where there is none in the target's range."""
+    dtype = numpy_type(target)
+    low, high = np.iinfo(dtype).min, float(np.iinfo(dtype).max) + 1
+    whole = np.trunc(values.astype(np.float64))
+    valid = (whole >= (0 if target.kind is Kind.TIMESTAMP else low)) & (whole < high)
+    return np.where(valid, whole, 0).astype(dtype), valid
 
 
 # ── to text ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,19 +172,16 @@ def to_text(column: Column, zone: Zone) -> Column:
 
 def text_of(value: Any, data_type: DataType, zone: Zone) -> str | None:
     """The text of one value that is not NULL; None for a time outside the calendar."""
-    if data_type.kind is Kind.STRING:
-        return str(value)
     if data_type.kind is Kind.BOOL:
         return "true" if value else "false"
     if data_type.is_floating:
         return f"{value:g}"
-    if data_type.kind is Kind.DATE:
-        return str(value.isoformat())
     if data_type.kind is Kind.TIMESTAMP:
         local = zone.to_local(np.array([value]))
         if not has_calendar(local)[0]:
             return None
-        return (_EPOCH_MIDNIGHT + datetime.timedelta(seconds=int(local[0] // 1000))).isoformat(" ", "seconds")
+        moment = _EPOCH_MIDNIGHT + datetime.timedelta(seconds=int(local[0] // 1000))
+        return moment.replace(tzinfo=None).isoformat(" ")
     return str(value)
 
 
@@ -181,13 +195,37 @@ def _from_text(column: Column, target: DataType, zone: Zone) -> Column:
         valid = column.valid is None or column.valid[0]
         return Column.constant(_read(column.value(0), target, zone) if valid else None, target, 1)
     codes: NDArray[Any] = column.values
-    strings = column.dictionary.strings
+    strings = column.dictionary.arrow
     if len(strings) > len(codes):
         codes, used = distinct_integers(codes)
-        strings = [strings[code] for code in used.tolist()]
-    return _with_validity(
-        Column.from_values([_read(text, target, zone) for text in strings], target).take(codes), column.valid
-    )
+        strings = strings.take(pa.array(used))
+    return _with_validity(_read_all(strings, target, zone).take(codes), column.valid)
+
+
+def _read_all(strings: pa.StringArray, target: DataType, zone: Zone) -> Column:
+    """Plain numbers by Arrow's parser, which reads a million in the time that Python reads ten thousand."""
+    plain = _PLAIN.get(target.kind)
+    if plain is None or len(strings) < _FEW:
+        return Column.from_values([_read(text, target, zone) for text in strings.to_pylist()], target)
+    pattern, wide = plain
+    is_plain = pc.match_substring_regex(strings, pattern)
+    numbers = Column.from_arrow(pc.if_else(is_plain, strings, None).cast(arrow_type(wide)), wide)
+    if target.is_integer:
+        limits = np.iinfo(numpy_type(target))
+        values, valid = numbers.values, validity(numbers)
+        valid = valid & (values >= limits.min) & (values <= limits.max)
+    else:
+        values, valid = numbers.values, validity(numbers).copy()
+    values = _narrowed(values, target)
+    for place in np.flatnonzero(~is_plain.to_numpy(zero_copy_only=False)).tolist():
+        number = _read(strings[place].as_py(), target, zone)
+        values[place], valid[place] = 0 if number is None else number, number is not None
+    return Column(target, values, valid)
+
+
+@_QUIET
+def _narrowed(values: NDArray[Any], target: DataType) -> NDArray[Any]:
+    return values.astype(numpy_type(target))
 
 
 def _read(text: str, target: DataType, zone: Zone) -> Any:

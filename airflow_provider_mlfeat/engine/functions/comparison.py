@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from airflow_provider_mlfeat.engine.column import Column, shared_codes
+from airflow_provider_mlfeat.engine.column import Column
 from airflow_provider_mlfeat.engine.functions.context import CallContext
 from airflow_provider_mlfeat.sql.types import BOOL
 
@@ -44,8 +44,8 @@ def _compare_strings(
     assert right.dictionary is not None
     if len(left) == 1:
         # The order of code points is that of UTF-8 bytes.
-        sides = (column.dictionary.strings[column.values[0]] for column in (left, right) if column.dictionary)
-        return np.array([compare(*sides)])
+        texts = (column.dictionary.strings[column.values[0]] for column in (left, right) if column.dictionary)
+        return np.array([compare(*texts)])
     for constant, varying, kernel in ((right, left, name), (left, right, _MIRRORED[name])):
         assert constant.dictionary is not None
         assert varying.dictionary is not None
@@ -54,11 +54,12 @@ def _compare_strings(
             per_code = getattr(pc, kernel)(varying.dictionary.arrow, scalar).to_numpy(zero_copy_only=False)
             found: NDArray[np.bool_] = per_code[varying.values]
             return found
-    (left_codes, right_codes), dictionary = shared_codes((left, right))
-    if by_order:
-        left_codes, right_codes = dictionary.ranks[left_codes], dictionary.ranks[right_codes]
-    compared: NDArray[np.bool_] = compare(left_codes, right_codes)
-    return compared
+    if left.dictionary is right.dictionary:
+        sides = [left.dictionary.ranks[side.values] if by_order else side.values for side in (left, right)]
+        return np.asarray(compare(*sides))
+    # Reading the strings row by row is cheaper than merging two dictionaries and ordering what they hold.
+    by_row = getattr(pc, name)(left.to_arrow(), right.to_arrow()).fill_null(False)
+    return np.asarray(by_row.to_numpy(zero_copy_only=False))
 
 
 equal = _comparison("equal", operator.eq, by_order=False)

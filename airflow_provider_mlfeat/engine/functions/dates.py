@@ -28,7 +28,7 @@ from airflow_provider_mlfeat.sql.types import STRING, Kind
 DatePart = Callable[[CallContext, Column], Column]
 Numbers = NDArray[Any]
 
-_EPOCH = datetime.datetime(1970, 1, 1)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _LAST_LOCAL = (LATEST_DAY + 1) * MILLISECONDS_PER_DAY - 1
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
@@ -81,12 +81,14 @@ def date_format(context: CallContext, column: Column, form: Column) -> Column:
     moments, distinct = distinct_integers(seconds)
     # One key per pair of a moment and a format; both are few in a column, or one is.
     keys, pairs = distinct_integers(moments.astype(np.int64) * len(forms) + form.values)
-    texts = [
-        (_EPOCH + datetime.timedelta(seconds=int(distinct[pair // len(forms)]))).strftime(forms[pair % len(forms)])
-        for pair in pairs.tolist()
-    ]
+    texts = [_formatted(int(distinct[pair // len(forms)]), forms[pair % len(forms)]) for pair in pairs.tolist()]
     result = Column.from_values(texts, STRING).take(keys)
     return Column(STRING, result.values, valid, result.dictionary)
+
+
+def _formatted(local_seconds: int, form: str) -> str:
+    """The text of a local time, whose zone has no name and no offset in it."""
+    return (_EPOCH + datetime.timedelta(seconds=local_seconds)).replace(tzinfo=None).strftime(form)
 
 
 def add_months(context: CallContext, days: Numbers, count: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
@@ -127,8 +129,7 @@ def _day_of_text(context: CallContext, text: str) -> int | None:
             moment = datetime.datetime.fromisoformat(text.upper())
         except ValueError:
             return None
-        epoch = _EPOCH.replace(tzinfo=datetime.UTC)
-        milliseconds = (moment - epoch) // datetime.timedelta(milliseconds=1)
+        milliseconds = (moment - _EPOCH) // datetime.timedelta(milliseconds=1)
         local = int(context.zone.to_local(np.array([milliseconds]))[0])
     return local // MILLISECONDS_PER_DAY
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,17 @@ def fingerprint_column(column: Column) -> NDArray[np.int64]:
     if column.dictionary is None:
         return _hash_numbers(column)
     if len(column.dictionary) <= len(column):
-        return _hash_strings(column.dictionary.arrow)[column.values]
+        hashes: NDArray[np.int64] = _hash_strings(column.dictionary.arrow)[column.values]
+        return hashes
     if len(column) == 1:
         return _hash_bytes(column.dictionary.strings[column.values[0]].encode())
     codes, used = distinct_integers(column.values)
     return _hash_strings(column.dictionary.arrow.take(pa.array(used)))[codes]
 
 
+@lru_cache(maxsize=1 << 16)
 def fingerprint(value: Any, data_type: DataType) -> int:
-    """The signed fingerprint of one value."""
+    """The signed fingerprint of one value; features repeat their values, so the last ones are remembered."""
     if data_type.kind is Kind.STRING:
         return int(_hash_bytes(value.encode())[0])
     return int(_hash_numbers(Column.constant(value, data_type, 1))[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import isnan
 from typing import Any
 
 from airflow_provider_mlfeat.engine.functions.context import CallContext
@@ -76,7 +77,11 @@ def array_contains(context: CallContext, elements: Elements | None, value: Any) 
     """Whether an element equals the value, NULL and NaN being equal to themselves."""
     if elements is None:
         return None
-    return value in elements or (value != value and any(element != element for element in elements))
+    return value in elements or (_is_nan(value) and any(map(_is_nan, elements)))
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and isnan(value)
 
 
 def isin(context: CallContext, value: Any, elements: Elements | None) -> bool | None:

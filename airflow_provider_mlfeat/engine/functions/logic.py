@@ -20,8 +20,9 @@ def truth(column: Column) -> NDArray[np.bool_]:
     if column.dictionary is not None:
         if len(column) == 1:
             return np.array([column.dictionary.strings[column.values[0]] != ""])
-        filled: NDArray[np.bool_] = pc.not_equal(column.dictionary.arrow, "").to_numpy(zero_copy_only=False)
-        return filled[column.values]
+        per_code = pc.not_equal(column.dictionary.arrow, "").to_numpy(zero_copy_only=False)
+        filled: NDArray[np.bool_] = per_code[column.values]
+        return filled
     if column.type.kind is Kind.DATE:
         return np.ones(len(column), np.bool_)
     is_true: NDArray[np.bool_] = column.values != 0

@@ -61,12 +61,13 @@ def atan(context: CallContext, first: Array, second: Array | None = None) -> Arr
 @_QUIET
 def power(context: CallContext, base: Array, exponent: Array) -> Array:
     """The base raised to the exponent."""
-    return np.power(base.astype(np.float64, copy=False), exponent.astype(np.float64, copy=False))
+    raised: Array = np.power(base.astype(np.float64, copy=False), exponent.astype(np.float64, copy=False))
+    return raised
 
 
 def inc(context: CallContext, values: Array) -> Array:
     """The value and 1, in its type."""
-    return values + values.dtype.type(1)
+    return values + 1
 
 
 def absolute(context: CallContext, values: Array) -> Array:
@@ -93,9 +94,9 @@ def round_half_away(context: CallContext, values: Array, digits: Array | None = 
     """Rounded to a number of decimals, half away from zero, in the type of the value."""
     if digits is None:
         digits = np.zeros(len(values), np.int64)
-    if values.dtype.kind == "f":
-        return round_reals(writable(values, np.float64), writable(digits, np.int64))
-    return round_integers(writable(values, np.int64), writable(digits, np.int64))
+    kernel, wide = (round_reals, np.float64) if values.dtype.kind == "f" else (round_integers, np.int64)
+    rounded: Array = kernel(writable(values, wide), writable(digits, np.int64))
+    return rounded
 
 
 @_QUIET
@@ -105,6 +106,7 @@ def pmod(context: CallContext, left: Array, right: Array) -> tuple[Array, NDArra
     return np.where(remainder < 0, remainder + right, remainder), right != 0
 
 
+@_QUIET
 def earth_distance(
     context: CallContext, latitude1: Array, longitude1: Array, latitude2: Array, longitude2: Array
 ) -> tuple[Array, NDArray[np.bool_]]:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_mlfeat.engine.column import Column
+from airflow_provider_mlfeat.engine.distinct import distinct_rows
 from airflow_provider_mlfeat.engine.functions.context import CallContext
+from airflow_provider_mlfeat.sql.types import BOOL
 
 # What RE2 knows beyond POSIX egrep: Perl's classes, assertions and quoting.
 _PERL_ESCAPES = frozenset("dDsSwWbBAzZCQEpPK")
@@ -57,17 +61,27 @@ def _like_expression(pattern: str, escape: str, ignore_case: bool) -> re.Pattern
     return re.compile(start, re.DOTALL | (re.IGNORECASE if ignore_case else re.NOFLAG))
 
 
-def regexp_like(context: CallContext, text: str, pattern: str, flags: str = "") -> bool | None:
+def regexp_like(context: CallContext, text: Column, pattern: Column, flags: Column | None = None) -> Column:
     """Whether the whole text matches a POSIX egrep expression; NULL for a bad one. Unknown flags mean nothing."""
-    expression = _regular_expression(pattern, flags)
-    if expression is None:
-        return None
-    matched: bool = pc.match_substring_regex(pa.array([text]), expression)[0].as_py()
-    return matched
+    columns = [text, pattern] if flags is None else [text, pattern, flags]
+    codes, rows = distinct_rows(columns)
+    # Texts that meet the same expression are matched in one go.
+    places: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        if None not in row:
+            places.setdefault(row[1:], []).append(place)
+    matched, valid = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
+    for expression, chosen in places.items():
+        compiled = _regular_expression(*expression)
+        if compiled is not None:
+            texts = pa.array([rows[place][0] for place in chosen], pa.string())
+            matched[chosen] = pc.match_substring_regex(texts, compiled).to_numpy(zero_copy_only=False)
+            valid[chosen] = True
+    return Column(BOOL, matched[codes], valid[codes])
 
 
 @lru_cache(maxsize=1024)
-def _regular_expression(pattern: str, flags: str) -> str | None:
+def _regular_expression(pattern: str, flags: str = "") -> str | None:
     """The expression anchored at both ends; None when it is not accepted."""
     if not _is_egrep(pattern):
         return None

@@ -40,7 +40,8 @@ def _joined(delimiter: Column | None, parts: tuple[Column, ...]) -> Column:
 def _text(column: Column) -> str:
     """The only string of a column; any string where it is NULL."""
     assert column.dictionary is not None
-    return column.dictionary.strings[column.values[0]]
+    text: str = column.dictionary.strings[column.values[0]]
+    return text
 
 
 def substr(context: CallContext, text: str, position: int, length: int | None = None) -> str:

@@ -72,9 +72,10 @@ def _transitions(info: ZoneInfo) -> Zone:
     probes = [_FIRST + number * _PROBE for number in range((_LAST - _FIRST) // _PROBE)]
     changes: list[int] = []
     offsets = [_offset(info, probes[0])]
-    for before, after in pairwise(probes):
-        if _offset(info, after) == offsets[-1]:
+    for probe, next_probe in pairwise(probes):
+        if _offset(info, next_probe) == offsets[-1]:
             continue
+        before, after = probe, next_probe
         while after - before > _SECOND:
             middle = before + (after - before) // 2 // _SECOND * _SECOND
             before, after = (middle, after) if _offset(info, middle) == offsets[-1] else (before, middle)

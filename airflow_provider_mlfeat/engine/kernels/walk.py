@@ -131,30 +131,30 @@ _FLOAT = int(Family.FLOAT)
 
 
 @kernel()
-def _gather(values, mask, everything, now, now_kept, low, high, include, buffer):  # type: ignore[no-untyped-def]
+def _gather(past, column, kept, mask, now, now_kept, low, high, include, buffer):  # type: ignore[no-untyped-def]
     """The kept values of a frame, newest first → how many."""
     count = 0
     if include and now_kept:
         buffer[0] = now
         count = 1
-    if everything:
+    if mask == 0:
         for place in range(high - 1, low - 1, -1):
-            buffer[count] = values[place]
+            buffer[count] = past[column, place]
             count += 1
     else:
         for place in range(high - 1, low - 1, -1):
-            buffer[count] = values[place]
-            count += mask[place]
+            buffer[count] = past[column, place]
+            count += kept[mask, place]
     return count
 
 
 @kernel()
-def _nth_kept(mask, now_kept, low, high, include, index):  # type: ignore[no-untyped-def]
+def _nth_kept(kept, mask, now_kept, low, high, include, index):  # type: ignore[no-untyped-def]
     """Place of the index-th kept row from the oldest (index > 0) or newest (< 0); -1 the current row, -2 none."""
     if index > 0:
         for place in range(low, high):
-            index -= mask[place]
-            if index == 0 and mask[place]:
+            index -= kept[mask, place]
+            if index == 0 and kept[mask, place]:
                 return place
         return -1 if include and now_kept and index == 1 else -2
     if index == 0:
@@ -164,200 +164,45 @@ def _nth_kept(mask, now_kept, low, high, include, index):  # type: ignore[no-unt
         if index == 0:
             return -1
     for place in range(high - 1, low - 1, -1):
-        index += mask[place]
-        if index == 0 and mask[place]:
+        index += kept[mask, place]
+        if index == 0 and kept[mask, place]:
             return place
     return -2
 
 
 @kernel()
-def _place_of(operation, mask, everything, now_kept, low, high, include, index):  # type: ignore[no-untyped-def]
+def _place_of(operation, kept, mask, now_kept, low, high, include, index):  # type: ignore[no-untyped-def]
     """Place of the row that a positional function returns; -1 the current row, -2 none."""
     if operation == _AT:
         if index < 0 or index >= high - low + include:
             return -2
         return high - 1 - (index - include) if index >= include else -1
     if operation == _FIRST:
-        if everything:
+        if mask == 0:
             return low if high > low else (-1 if include else -2)
         index = 1
     elif operation == _LAST:
-        if everything:
+        if mask == 0:
             return -1 if include else (high - 1 if high > low else -2)
         index = -1
-    return _nth_kept(mask, now_kept, low, high, include, index)
+    return _nth_kept(kept, mask, now_kept, low, high, include, index)
 
 
 @kernel()
-def _count_newest(values, mask, valid, now, now_kept, now_valid, low, high, include):  # type: ignore[no-untyped-def]
+def _count_newest(past, column, kept, mask, valid, now, now_kept, now_valid, low, high, include):  # type: ignore[no-untyped-def]
     """How many kept rows equal the newest row of the frame; none when that is NULL."""
     if include:
         if not now_valid:
             return 0
         newest, total = now, np.int64(now_kept)
     else:
-        if high == low or not valid[high - 1]:
+        if high == low or not kept[valid, high - 1]:
             return 0
-        newest, total = values[high - 1], np.int64(0)
+        newest, total = past[column, high - 1], np.int64(0)
     for place in range(low, high):
-        if values[place] == newest:
-            total += mask[place] & valid[place]
+        if past[column, place] == newest:
+            total += kept[mask, place] & kept[valid, place]
     return total
-
-
-@kernel()
-def _walk_row(  # type: ignore[no-untyped-def]
-    features, numbers, lows, highs, includes, row, target, current, text_row, past, past_reals, past_kept, now, now_reals,
-    now_kept, labels, out_bits, out_reals, out_valid, texts, text_keys, text_bits, text_reals, text_place, slots,
-    keys, counts, buffer, buffer_reals, key_buffer, groups,
-):  # fmt: skip
-    """All features of one row → the next free place in the text arrays."""
-    gathered, found = 0, -1
-    for feature_number in range(len(features)):
-        feature = features[feature_number]
-        operation = feature[_OPERATION]
-        result_number = feature[_RESULT]
-        frame = feature[_FRAME]
-        low, high, include = lows[frame, row], highs[frame, row], includes[frame]
-        column, mask_number, family = feature[_COLUMN], feature[_MASK], feature[_FAMILY]
-        mask = past_kept[mask_number]
-        everything = mask_number == 0
-        kept_now = now_kept[mask_number, current]
-        parameter, smoothing = feature[_PARAMETER], numbers[feature_number]
-        if feature[_PARAMETER_COLUMN] >= 0:
-            parameter, smoothing = 0, 0.0
-            source = feature[_PARAMETER_COLUMN]
-            if include:
-                parameter, smoothing = now[source, current], now_reals[source, current]
-            elif high > low:
-                parameter, smoothing = past[source, high - 1], past_reals[source, high - 1]
-
-        if operation == _COUNT and everything:
-            out_bits[result_number, target] = high - low + include
-            out_valid[result_number, target] = 1
-            continue
-        if operation == _COUNT_NEWEST:
-            valid_number = feature[_VALID]
-            out_bits[result_number, target] = _count_newest(
-                past[column], mask, past_kept[valid_number], now[column, current], kept_now,
-                now_kept[valid_number, current], low, high, include,
-            )  # fmt: skip
-            out_valid[result_number, target] = 1
-            continue
-        if _AT <= operation <= _NTH:
-            place = _place_of(operation, mask, everything, kept_now, low, high, include, parameter)
-            valid_number = feature[_VALID]
-            if place >= 0:
-                out_bits[result_number, target] = past[column, place]
-                out_valid[result_number, target] = past_kept[valid_number, place]
-            elif place == -1:
-                out_bits[result_number, target] = now[column, current]
-                out_valid[result_number, target] = now_kept[valid_number, current]
-            continue
-
-        if not feature[_SHARED]:
-            found = -1
-            gathered = _gather(
-                past[column], mask, everything, now[column, current], kept_now, low, high, include, buffer
-            )
-        count = gathered
-        if operation == _TOP_FREQUENCY or operation == _TOP1_RATIO or operation == _DISTINCT_COUNT or (
-            operation == _ENTROPY
-        ):
-            if found < 0:
-                found = count_values(buffer, count, slots, keys, counts)
-        if operation >= _TOP_FREQUENCY:
-            text = feature[_TEXT]
-            written = 0
-            if operation == _TOP_FREQUENCY:
-                wanted = parameter if 0 <= parameter <= 1024 else 1024
-                if high - low + include > 0:
-                    chosen = most_frequent(keys, counts, found, wanted, family, labels, groups)
-                    for place in range(wanted):
-                        is_key = place < chosen
-                        text_keys[text_place + place] = keys[groups[place]] if is_key else 0
-                        text_bits[text_place + place] = is_key
-                    written = wanted
-            elif operation == _LARGEST:
-                written = largest_values(buffer, count, family, labels, parameter, text_keys, text_place)
-            else:
-                key = feature[_KEY]
-                _gather(
-                    past[key], mask, everything, now[key, current], kept_now, low, high, include, key_buffer
-                )
-                flags = slots
-                if feature[_FLAG] >= 0:
-                    flags = counts
-                    rows = 0
-                    flag = past_kept[feature[_FLAG]]
-                    if include and kept_now:
-                        flags[0] = now_kept[feature[_FLAG], current]
-                        rows = 1
-                    for place in range(high - 1, low - 1, -1):
-                        flags[rows] = flag[place]
-                        rows += mask[place]
-                written = measure_categories(
-                    feature[_MEASURE], feature[_RANKING], parameter, count, buffer, buffer_reals, family, labels,
-                    key_buffer, feature[_KEY_FAMILY], flags, slots, keys, groups, text_keys, text_bits, text_reals,
-                    text_place,
-                )  # fmt: skip
-                # The categories were counted in the space of the distinct values.
-                found = -1
-            texts[text, text_row, 0] = text_place
-            text_place += written
-            texts[text, text_row, 1] = text_place
-            out_valid[result_number, target] = 1
-            continue
-
-        if operation == _COUNT:
-            out_bits[result_number, target] = count
-            out_valid[result_number, target] = 1
-            continue
-        if operation == _DISTINCT_COUNT:
-            out_bits[result_number, target] = found
-            out_valid[result_number, target] = 1
-            continue
-        if count == 0:
-            # The ratio of nothing is 0 by definition; the others have no value.
-            if operation == _TOP1_RATIO:
-                out_reals[result_number, target] = 0.0
-                out_valid[result_number, target] = 1
-            continue
-        valid = True
-        if operation == _SUM and family == _INTEGER:
-            out_bits[result_number, target] = sum_of_integers(buffer, count)
-        elif operation == _MINIMUM or operation == _MAXIMUM:
-            out_bits[result_number, target] = extreme(buffer, count, family, labels, operation == _MAXIMUM)
-        else:
-            result = 0.0
-            if operation == _SUM:
-                result = sum_of_reals(buffer_reals, count, family)
-            elif operation == _AVERAGE:
-                result = mean(buffer, buffer_reals, count, family)
-            elif operation == _VARIANCE or operation == _DEVIATION:
-                result = squared_deviation(buffer, buffer_reals, count, family) / count
-            elif operation == _VARIANCE_SAMPLE or operation == _DEVIATION_SAMPLE:
-                valid = count > 1
-                if valid:
-                    result = squared_deviation(buffer, buffer_reals, count, family) / (count - 1)
-            elif operation == _MEDIAN:
-                result = median(buffer, buffer_reals, count, family, labels)
-            elif operation == _WEIGHTED_MEAN:
-                if smoothing == 0.0 or np.isnan(smoothing):
-                    result = mean(buffer, buffer_reals, count, family)
-                else:
-                    result = weighted_mean(buffer, buffer_reals, count, family, smoothing)
-            elif operation == _DRAWDOWN:
-                result, valid = drawdown(buffer, buffer_reals, count, family)
-            elif operation == _TOP1_RATIO:
-                result = highest_count(counts, found) / count
-            else:
-                result = entropy(counts, found, count)
-            if operation == _DEVIATION or operation == _DEVIATION_SAMPLE:
-                result = np.sqrt(result)
-            out_reals[result_number, target] = result
-        out_valid[result_number, target] = valid
-    return text_place
 
 
 @kernel()
@@ -413,11 +258,148 @@ def walk(  # type: ignore[no-untyped-def]
     groups = np.empty(max(longest, 1024), np.int64)
     text_place = np.int64(0)
     for row in range(begin, end):
-        text_place = _walk_row(
-            features, numbers, lows, highs, includes, row, targets[row], currents[row], row - begin, past, past_reals,
-            past_kept, now, now_reals, now_kept, labels, out_bits, out_reals, out_valid, texts, text_keys, text_bits,
-            text_reals, text_place, slots, keys, counts, buffer, buffer_reals, key_buffer, groups,
-        )  # fmt: skip
+        target, current = targets[row], currents[row]
+        gathered, found = 0, -1
+        for feature_number in range(len(features)):
+            operation = features[feature_number, _OPERATION]
+            result_number = features[feature_number, _RESULT]
+            frame = features[feature_number, _FRAME]
+            low, high, include = lows[frame, row], highs[frame, row], includes[frame]
+            column, mask = features[feature_number, _COLUMN], features[feature_number, _MASK]
+            family, valid_mask = features[feature_number, _FAMILY], features[feature_number, _VALID]
+            kept_now = now_kept[mask, current]
+            parameter, smoothing = features[feature_number, _PARAMETER], numbers[feature_number]
+            if features[feature_number, _PARAMETER_COLUMN] >= 0:
+                parameter, smoothing = 0, 0.0
+                source = features[feature_number, _PARAMETER_COLUMN]
+                if include:
+                    parameter, smoothing = now[source, current], now_reals[source, current]
+                elif high > low:
+                    parameter, smoothing = past[source, high - 1], past_reals[source, high - 1]
+
+            if operation == _COUNT and mask == 0:
+                out_bits[result_number, target] = high - low + include
+                out_valid[result_number, target] = 1
+                continue
+            if operation == _COUNT_NEWEST:
+                out_bits[result_number, target] = _count_newest(
+                    past, column, past_kept, mask, valid_mask, now[column, current], kept_now,
+                    now_kept[valid_mask, current], low, high, include,
+                )  # fmt: skip
+                out_valid[result_number, target] = 1
+                continue
+            if _AT <= operation <= _NTH:
+                place = _place_of(operation, past_kept, mask, kept_now, low, high, include, parameter)
+                if place >= 0:
+                    out_bits[result_number, target] = past[column, place]
+                    out_valid[result_number, target] = past_kept[valid_mask, place]
+                elif place == -1:
+                    out_bits[result_number, target] = now[column, current]
+                    out_valid[result_number, target] = now_kept[valid_mask, current]
+                continue
+
+            if not features[feature_number, _SHARED]:
+                found = -1
+                gathered = _gather(
+                    past, column, past_kept, mask, now[column, current], kept_now, low, high, include, buffer
+                )
+            count = gathered
+            if operation == _TOP_FREQUENCY or operation == _TOP1_RATIO or operation == _DISTINCT_COUNT or (
+                operation == _ENTROPY
+            ):
+                if found < 0:
+                    found = count_values(buffer, count, slots, keys, counts)
+            if operation >= _TOP_FREQUENCY:
+                text = features[feature_number, _TEXT]
+                written = 0
+                if operation == _TOP_FREQUENCY:
+                    wanted = parameter if 0 <= parameter <= 1024 else 1024
+                    if high - low + include > 0:
+                        chosen = most_frequent(keys, counts, found, wanted, family, labels, groups)
+                        for place in range(wanted):
+                            is_key = place < chosen
+                            text_keys[text_place + place] = keys[groups[place]] if is_key else 0
+                            text_bits[text_place + place] = is_key
+                        written = wanted
+                elif operation == _LARGEST:
+                    written = largest_values(buffer, count, family, labels, parameter, text_keys, text_place)
+                else:
+                    key = features[feature_number, _KEY]
+                    _gather(
+                        past, key, past_kept, mask, now[key, current], kept_now, low, high, include, key_buffer
+                    )
+                    flags = slots
+                    if features[feature_number, _FLAG] >= 0:
+                        flags = counts
+                        rows = 0
+                        flag = features[feature_number, _FLAG]
+                        if include and kept_now:
+                            flags[0] = now_kept[flag, current]
+                            rows = 1
+                        for place in range(high - 1, low - 1, -1):
+                            flags[rows] = past_kept[flag, place]
+                            rows += past_kept[mask, place]
+                    written = measure_categories(
+                        features[feature_number, _MEASURE], features[feature_number, _RANKING], parameter, count, buffer, buffer_reals, family, labels,
+                        key_buffer, features[feature_number, _KEY_FAMILY], flags, slots, keys, groups, text_keys, text_bits, text_reals,
+                        text_place,
+                    )  # fmt: skip
+                    # The categories were counted in the space of the distinct values.
+                    found = -1
+                texts[text, row - begin, 0] = text_place
+                text_place += written
+                texts[text, row - begin, 1] = text_place
+                out_valid[result_number, target] = 1
+                continue
+
+            if operation == _COUNT:
+                out_bits[result_number, target] = count
+                out_valid[result_number, target] = 1
+                continue
+            if operation == _DISTINCT_COUNT:
+                out_bits[result_number, target] = found
+                out_valid[result_number, target] = 1
+                continue
+            if count == 0:
+                # The ratio of nothing is 0 by definition; the others have no value.
+                if operation == _TOP1_RATIO:
+                    out_reals[result_number, target] = 0.0
+                    out_valid[result_number, target] = 1
+                continue
+            valid = True
+            if operation == _SUM and family == _INTEGER:
+                out_bits[result_number, target] = sum_of_integers(buffer, count)
+            elif operation == _MINIMUM or operation == _MAXIMUM:
+                out_bits[result_number, target] = extreme(buffer, count, family, labels, operation == _MAXIMUM)
+            else:
+                result = 0.0
+                if operation == _SUM:
+                    result = sum_of_reals(buffer_reals, count, family)
+                elif operation == _AVERAGE:
+                    result = mean(buffer, buffer_reals, count, family)
+                elif operation == _VARIANCE or operation == _DEVIATION:
+                    result = squared_deviation(buffer, buffer_reals, count, family) / count
+                elif operation == _VARIANCE_SAMPLE or operation == _DEVIATION_SAMPLE:
+                    valid = count > 1
+                    if valid:
+                        result = squared_deviation(buffer, buffer_reals, count, family) / (count - 1)
+                elif operation == _MEDIAN:
+                    result = median(buffer, buffer_reals, count, family, labels)
+                elif operation == _WEIGHTED_MEAN:
+                    if smoothing == 0.0 or np.isnan(smoothing):
+                        result = mean(buffer, buffer_reals, count, family)
+                    else:
+                        result = weighted_mean(buffer, buffer_reals, count, family, smoothing)
+                elif operation == _DRAWDOWN:
+                    result, valid = drawdown(buffer, buffer_reals, count, family)
+                elif operation == _TOP1_RATIO:
+                    result = highest_count(counts, found) / count
+                else:
+                    result = entropy(counts, found, count)
+                if operation == _DEVIATION or operation == _DEVIATION_SAMPLE:
+                    result = np.sqrt(result)
+                out_reals[result_number, target] = result
+            out_valid[result_number, target] = valid
 
 
 @kernel(

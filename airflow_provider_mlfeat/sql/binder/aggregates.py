@@ -9,7 +9,7 @@ from airflow_provider_mlfeat.sql.binder.expressions import ExpressionBinder, is_
 from airflow_provider_mlfeat.sql.binder.scope import Scope
 from airflow_provider_mlfeat.sql.binder.session import Session
 from airflow_provider_mlfeat.sql.binder.windows import BoundWindow, FeatureCollector, NamedWindows, WindowBinder
-from airflow_provider_mlfeat.sql.dialect.nodes import Over
+from airflow_provider_mlfeat.sql.dialect.nodes import Over, WindowDefinition
 from airflow_provider_mlfeat.sql.dialect.positions import position_of
 from airflow_provider_mlfeat.sql.errors import SqlNameError, SqlTypeError, SqlUnsupportedError, nearest_name
 from airflow_provider_mlfeat.sql.functions.registry import AggregateFunction
@@ -19,6 +19,7 @@ from airflow_provider_mlfeat.sql.types import DataType
 # The positional function, whose outermost call in a SELECT item ignores the window's frame.
 POSITIONAL = "at"
 _POSITIONAL_NAMES = ("at", "lag")
+_TWO_WINDOWS = "one SELECT item cannot use two different windows"
 
 
 class WindowLookup:
@@ -34,8 +35,8 @@ class WindowLookup:
 
     def find(self, node: exp.Expr) -> BoundWindow:
         """The window after an OVER."""
-        if not isinstance(node, exp.Identifier):
-            return self._definitions.bind(node)  # type: ignore[arg-type]
+        if isinstance(node, WindowDefinition):
+            return self._definitions.bind(node)
         window = self._named.find(node.name)
         if window is None:
             suggestion = nearest_name(node.name, self._named.names)
@@ -136,9 +137,7 @@ class WindowedBinder(AggregateBinder):
         return window
 
     def _two_windows(self, node: Over) -> SqlUnsupportedError:
-        return SqlUnsupportedError(
-            "two different windows in one SELECT item", position_of(node), "Compute one of them in a sub-query."
-        )
+        return SqlUnsupportedError(_TWO_WINDOWS, position_of(node), "Compute one of them in a sub-query.")
 
     def _is_positional(self, node: exp.Anonymous) -> bool:
         function = self.session.functions.aggregates.get(node.name.lower())
@@ -170,7 +169,7 @@ class ArgumentBinder(AggregateBinder):
 
     def over(self, node: Over) -> Expression:
         if self._windows is None or self._windows.find(node.args["window"]) != self._window:
-            raise SqlUnsupportedError("two different windows in one SELECT item", position_of(node))
+            raise SqlUnsupportedError(_TWO_WINDOWS, position_of(node))
         return self.bind(node.this)
 
     def aggregate(self, node: exp.Anonymous, function: AggregateFunction) -> Expression:

@@ -12,4 +12,4 @@ def expression_name(node: exp.Expr) -> str:
     bare = node.copy()
     for identifier in bare.find_all(exp.Identifier):
         identifier.set("quoted", False)
-    return bare.sql(dialect=FeatureSql, comments=False)
+    return str(bare.sql(dialect=FeatureSql, comments=False))

@@ -76,7 +76,7 @@ class QueryBinder:
         if isinstance(node, exp.Subquery):
             bound = binder.bind(node.this)
         elif isinstance(node, exp.Union):
-            bound = binder._union(node)
+            bound = binder.union(node)
         else:
             assert isinstance(node, exp.Select)
             bound = SelectBinder(self.session, binder.common, node).bind_select()
@@ -107,14 +107,15 @@ class QueryBinder:
         table.used = True
         return QueryBinder(self.session, table.visible).bind(table.query)
 
-    def _union(self, node: exp.Union) -> Bound:
+    def union(self, node: exp.Union) -> Bound:
+        """A chain of UNIONs of one kind."""
         distinct = bool(node.args.get("distinct"))
         if distinct:
             self.session.refuse_in_request("UNION DISTINCT", node)
         branches = [self.bind(branch) for branch in _branches(node)]
         first = branches[0]
         for branch, syntax in zip(branches[1:], _branches(node)[1:], strict=True):
-            check_same_schema(first.fields, branch.fields, "a UNION", syntax)
+            check_same_schema(first.fields, branch.fields, "a query of a UNION", "the first one", syntax)
         relation = Union(tuple(branch.relation for branch in branches), distinct, first.relation.schema)
         return Bound(relation, tuple(Field(field.name, field.type) for field in first.fields))
 
@@ -221,7 +222,9 @@ class SelectBinder(QueryBinder):
         windows = self._node.args.get("windows") or self._find_all(Over)
         if windows:
             what = "GROUP BY or HAVING" if group or having else "aggregates without a window"
-            raise SqlUnsupportedError(f"windows together with {what}", first_position(windows), "Use a sub-query.")
+            raise SqlUnsupportedError(
+                f"windows cannot stand together with {what}", first_position(windows), "Use a sub-query."
+            )
         keys = tuple(self._key(source, column) for column in group.expressions) if group else ()
         binder = GroupBinder(self.session, self._scope(source), keys)
         items = self._items(source, binder, binder.bind)

@@ -23,6 +23,7 @@ from airflow_provider_mlfeat.sql.plan import (
 )
 from airflow_provider_mlfeat.sql.types import BOOL, DATE, INTEGER_KINDS, STRING, TIMESTAMP, DataType
 
+_FARTHEST = 2**63 - 1
 _MILLISECONDS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -108,19 +109,27 @@ class WindowBinder:
 
     def _union(self, node: exp.Expr) -> Relation:
         source = self._bind_source(node)
-        check_same_schema(self._relation.fields, source.fields, "a window's UNION source", node)
+        check_same_schema(self._relation.fields, source.fields, "a window's UNION source", "the main input", node)
         return source.relation
 
 
-def check_same_schema(wanted: Sequence[Field], found: Sequence[Field], what: str, node: exp.Expr) -> None:
-    """Raise SqlTypeError when two relations differ in number, names or types of columns."""
+def check_same_schema(wanted: Sequence[Field], found: Sequence[Field], what: str, like: str, node: exp.Expr) -> None:
+    """Raise SqlTypeError when two relations differ in number, names or types of columns.
+
+    :param wanted: columns of the relation that sets the example.
+    :param found: columns of the relation that `node` is.
+    :param what: how messages call the relation.
+    :param like: how messages call the example.
+    :param node: the relation's place.
+    """
     if len(wanted) != len(found):
-        message = f"{what} needs {len(wanted)} columns like the main input, found {len(found)}"
+        columns = "column" if len(wanted) == 1 else "columns"
+        message = f"{what} needs {len(wanted)} {columns} like {like}, found {len(found)}"
         raise SqlTypeError(message, position_of(node))
     for number, (left, right) in enumerate(zip(wanted, found, strict=True), 1):
         if left.name.lower() != right.name.lower() or left.type != right.type:
             raise SqlTypeError(
-                f"{what} needs column {number} to be '{left.name} {left.type}' like the main input, "
+                f"{what} needs column {number} to be '{left.name} {left.type}' like {like}, "
                 f"found '{right.name} {right.type}'",
                 position_of(node),
             )
@@ -146,11 +155,14 @@ def bind_frame(node: WindowDefinition) -> Frame:
             raise SqlSyntaxError("MAXSIZE stands in ROWS_RANGE frames only", position_of(maxsize))
         if int(maxsize.name) < 1:
             raise SqlSyntaxError("MAXSIZE must be at least 1", position_of(maxsize))
+    if start is not None and far.args.get("open"):
+        start -= 1
     return Frame(
         unit,
-        start - 1 if start is not None and far.args.get("open") else start,
-        end + 1 if near.args.get("open") else end,
-        int(maxsize.name) if maxsize is not None else None,
+        # What reaches back farther than any number of the order column does not end.
+        start if start is None or start < _FARTHEST else None,
+        min(end + 1 if near.args.get("open") else end, _FARTHEST),
+        min(int(maxsize.name), _FARTHEST) if maxsize is not None else None,
         bool(arguments.get("exclude_current_row")),
         bool(arguments.get("exclude_current_time")),
     )

@@ -138,7 +138,7 @@ class ExpressionParser(TokenParser):
 
     # ── operands ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _primary(self) -> exp.Expr:
+    def _primary(self) -> exp.Expr:  # noqa: PLR0911 - one answer per kind of token
         start, kind = self._index, self._curr.token_type
         if kind is TokenType.NUMBER:
             return self._number()
@@ -160,7 +160,7 @@ class ExpressionParser(TokenParser):
             return self._word()
         if kind is TokenType.IDENTIFIER:
             return self._name_or_call()
-        self.expected("an expression")
+        return self.expected("an expression")
 
     def _word(self) -> exp.Expr:
         start, word = self._index, self._curr.text.upper()
@@ -191,16 +191,19 @@ class ExpressionParser(TokenParser):
         if self._is_connected() and self._curr.token_type in (TokenType.VAR, TokenType.NUMBER):
             suffix = self._curr.text
             self._advance()
-        if not suffix:
+        number = text[-1].isdigit() or text[-1] == "."
+        if not suffix and number:
             return self._whole(int(text), start) if text.isdigit() else self._typed(float(text), "double", start)
-        if suffix.lower() == "f":
+        if suffix.lower() == "f" and number:
             return self._typed(float(text), "float", start)
         if suffix.lower() == "l" and text.isdigit():
             return self._typed(int(text), "bigint", start)
         if suffix.lower() in _INTERVAL_UNITS and text.isdigit():
             return self.node(IntervalLiteral(this=int(text), unit=suffix.lower()), start)
         position = self.position(self._tokens[start], self._prev)
-        self.fail(f"'{text}{suffix}' is not a number", "Suffixes are L (bigint), f (float) and s, m, h, d.", position)
+        return self.fail(
+            f"'{text}{suffix}' is not a number", "Suffixes are L (bigint), f (float) and s, m, h, d.", position
+        )
 
     def _whole(self, value: int, start: int) -> exp.Expr:
         return self._typed(value, "int" if value <= _MAXIMUM_INT else "bigint", start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sqlglot import exp
 
@@ -86,8 +86,3 @@ class FeatureUnion(exp.Union):
     """A UNION ALL or UNION DISTINCT of two queries, with CONFIG at the end."""
 
     arg_types: ClassVar[dict[str, bool]] = {**exp.Union.arg_types, "config": False}
-
-
-def argument(node: exp.Expr, name: str) -> Any:
-    """Argument `name` of a node, None when it is not there."""
-    return node.args.get(name)

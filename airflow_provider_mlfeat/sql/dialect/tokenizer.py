@@ -21,8 +21,8 @@ class FeatureTokenizer(Tokenizer):
     COMMENTS: ClassVar = ["--", "#", ("/*", "*/")]
     HEX_STRINGS: ClassVar = [("0x", ""), ("0X", "")]
     NESTED_COMMENTS = False
-    COMMANDS: ClassVar = set()
-    NUMERIC_LITERALS: ClassVar = {}
+    COMMANDS: ClassVar[set[TokenType]] = set()
+    NUMERIC_LITERALS: ClassVar[dict[str, str]] = {}
     KEYWORDS: ClassVar = {
         "==": TokenType.EQ,
         "<>": TokenType.NEQ,

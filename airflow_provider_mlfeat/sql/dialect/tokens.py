@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import DialectType
@@ -38,9 +38,14 @@ Item = TypeVar("Item")
 class TokenParser(Parser):
     """The part of the parser that knows tokens but no grammar.
 
-    sqlglot's tables of functions and keywords are not consulted by any method of this family of classes: a call is a
-    call of that name, and its meaning is looked up in the function catalogue by the binder.
+    sqlglot's tables of functions are empty: a call is a call of that name, and its meaning is looked up in the function
+    catalogue by the binder.
     """
+
+    FUNCTIONS: ClassVar[dict[str, Any]] = {}
+    FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {}
+    NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, dialect: DialectType = None, **options: Any) -> None:
         super().__init__(dialect=dialect, **options)
@@ -82,7 +87,7 @@ class TokenParser(Parser):
 
     def text_of(self, token: Token) -> str:
         """The token as written."""
-        return self.sql[token.start : token.end + 1]
+        return str(self.sql[token.start : token.end + 1])
 
     def node(self, node: Node, start: int) -> Node:
         """The new `node`, which began at token number `start` and ends with the previous token."""
@@ -180,4 +185,4 @@ class TokenParser(Parser):
         if not self.at(TokenType.STRING):
             self.expected(what)
         self._advance()
-        return self._prev.text
+        return str(self._prev.text)

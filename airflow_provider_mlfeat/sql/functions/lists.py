@@ -117,7 +117,7 @@ def _subscript(arguments: Sequence[Argument]) -> Signature:
     key, value = _map_of(arguments[0])
     given = arguments[1].type
     if key != given and NULL not in (key, given) and not (key.is_numeric and given.is_numeric):
-        raise SignatureError(f"the key must be a {key}, not {given}")
+        raise SignatureError(f"the key must be of type {key}, not {given}")
     common = common_type((key, given))
     to_map = arguments[0].type if common == key else map_of(common, value)
     return Signature((to_map, common), BOOL if value == NULL else value)

@@ -222,7 +222,7 @@ PATTERNS.scalar(
     "s RLIKE p",
     signature(TEXT, TEXT, result=BOOL),
     "Whether the whole string matches a POSIX regular expression; NULL for a bad one.",
-    form=Form.VALUE,
+    form=Form.COLUMN,
     implementation="regexp_like",
 )
 PATTERNS.scalar(
@@ -246,5 +246,5 @@ PATTERNS.scalar(
     "regexp_like(s, p[, flags])",
     signature(TEXT, TEXT, TEXT, optional=1, result=BOOL),
     "RLIKE with flags: c case matters, i it does not, m ^ and $ match at lines, s a dot matches a line end, e nothing.",
-    form=Form.VALUE,
+    form=Form.COLUMN,
 )
