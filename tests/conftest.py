@@ -7,12 +7,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-TESTS = Path(__file__).resolve().parent
-ROOT = TESTS.parent
-JOB_KINDS = TESTS / "job_kinds"
+from tests.places import JOB_IMAGE, JOB_KINDS, ROOT
 
 _home = tempfile.mkdtemp(prefix="mlfeat-tests-")
 os.environ.update(
@@ -43,3 +42,19 @@ def _remove_home() -> Iterator[None]:
     import shutil
 
     shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def docker_client() -> Iterator[Any]:
+    """A Docker engine that has the job image."""
+    import docker
+
+    try:
+        client = docker.APIClient(version="auto", timeout=10)
+        client.inspect_image(JOB_IMAGE)
+    except docker.errors.ImageNotFound:
+        pytest.skip(f"image {JOB_IMAGE} is not built: make docker-image")
+    except docker.errors.DockerException:
+        pytest.skip("no Docker engine: make docker-engine sets one up on Debian")
+    yield client
+    client.close()

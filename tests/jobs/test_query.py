@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.command import main
-from airflow_provider_mlfeat.jobs.query.job import QueryResult, QuerySpec
+from airflow_provider_mlfeat.jobs.query.job import QueryResult, QuerySpec, parse_size
 from airflow_provider_mlfeat.jobs.run import run
 
 DAGS = Path(__file__).resolve().parent.parent.parent / "dags"
@@ -180,6 +180,29 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setitem(sys.modules, "airflow_provider_mlfeat.sql.commands", None)
     assert main(["sql", "check", str(SCRIPT)]) == 2
     assert "pip install 'airflow-provider-mlfeat[engine]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4g", 4 << 30), ("1.5k", 1536), ("700", 700), (None, None), ("2MB", 2 << 20)]
+)
+def test_sizes(text: str | None, size: int | None) -> None:
+    assert parse_size(text) == size
+
+
+def test_a_text_that_is_no_size() -> None:
+    with pytest.raises(UserError, match="'much' is no size: write a number with k, m, g or t, such as 4g"):
+        parse_size("much")
+
+
+def test_a_memory_limit_changes_nothing_in_the_answer(tmp_path: Path) -> None:
+    answers = []
+    for memory in (None, "20k"):
+        spec = QuerySpec(
+            sql=SCRIPT.read_text(), tables=TABLES, output=str(tmp_path / f"{memory}.parquet"), memory=memory
+        )
+        run(spec)
+        answers.append(sorted(map(str, pq.read_table(spec.output).to_pylist())))
+    assert answers[0] == answers[1]
 
 
 def test_functions_of_ones_own(tmp_path: Path, orders: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from airflow_provider_mlfeat.operators.job import JobOperator, RunJobOperator
 from airflow_provider_mlfeat.runtimes.process import ProcessRuntime
 from airflow_provider_mlfeat.runtimes.settings import Process
 from airflow_provider_mlfeat.triggers.job import JobTrigger
+from tests.places import JOB_IMAGE, JOB_KINDS
 
 
 def operator(tmp_path: Path, *, fields: dict[str, Any] | None = None, **arguments: Any) -> RunJobOperator:
@@ -57,6 +58,18 @@ def test_the_result_contract_is_the_same_in_every_runtime(tmp_path: Path, contex
     assert set(result) == {
         *("kind", "job_id", "fingerprint", "cached", "seconds", "artifacts", "steps", "process", "secret_digest")
     }
+
+
+def test_a_container_is_reached_through_the_docker_provider(tmp_path: Path, context: Any, docker_client: Any) -> None:
+    runtime = {
+        "kind": "container",
+        "image": JOB_IMAGE,
+        "mounts": [{"source": str(tmp_path)}, {"source": str(JOB_KINDS), "read_only": True}],
+        "environment": {"PYTHONPATH": f"/opt/mlfeat:{JOB_KINDS}"},
+    }
+    result = operator(tmp_path, runtime=runtime).execute(context)
+    assert (result["steps"], result["artifacts"]) == (3, {"count": str(tmp_path / "out")})
+    assert docker_client.containers(all=True, filters={"label": f"mlfeat.job={result['job_id']}"}) == []
 
 
 def test_outlets_get_version_and_fingerprint(tmp_path: Path, context: Any) -> None:

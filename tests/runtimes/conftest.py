@@ -1,4 +1,4 @@
-"""A second virtual environment, and a Docker engine where there is one."""
+"""A second virtual environment, and every runtime that outlives its caller."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import subprocess
 import sys
 import sysconfig
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from airflow_provider_mlfeat.runtimes.settings import Container, Mount, Process, RuntimeSettings
-
-JOB_IMAGE = "mlfeat/job:latest"
-JOB_KINDS = Path(__file__).resolve().parent.parent / "job_kinds"
+from tests.places import JOB_IMAGE, JOB_KINDS
 
 
 @pytest.fixture(scope="session")
@@ -28,22 +24,6 @@ def other_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     for name in ("pydantic", "pydantic_core", "annotated_types", "typing_inspection", "typing_extensions.py"):
         (site / name).symlink_to(ours / name)
     return str(folder / "bin" / "python")
-
-
-@pytest.fixture(scope="session")
-def docker_client() -> Iterator[Any]:
-    """A Docker engine that has the job image."""
-    import docker
-
-    try:
-        client = docker.APIClient(version="auto", timeout=10)
-        client.inspect_image(JOB_IMAGE)
-    except docker.errors.ImageNotFound:
-        pytest.skip(f"image {JOB_IMAGE} is not built: make docker-image")
-    except docker.errors.DockerException:
-        pytest.skip("no Docker engine: make docker-engine sets one up on Debian")
-    yield client
-    client.close()
 
 
 @pytest.fixture(params=["process", "other environment", "container"])

@@ -42,6 +42,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         if name == "run":
             command.add_argument("--engine", choices=("batch", "spark"), default="batch")
             command.add_argument("--master", default="local[*]", help="Spark's master")
+            command.add_argument("--memory", metavar="SIZE", help="what the batch engine may take, such as 4g")
             command.add_argument("--out", metavar="PATH", help="write parquet there instead of showing the first rows")
         if name == "request":
             command.add_argument("--request", required=True, metavar="ROW.json", help="the row: a list or an object")
@@ -118,7 +119,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.engine == "batch":
         from airflow_provider_mlfeat.engine.batch import run_batch
 
-        table = run_batch(bound.plan, bound.tables)
+        from airflow_provider_mlfeat.jobs.query.job import parse_size
+
+        table = run_batch(bound.plan, bound.tables, memory_limit=parse_size(options.memory))
     else:
         from airflow_provider_mlfeat.engine.spark import run_spark
 
@@ -146,6 +149,7 @@ def _run_job(options: argparse.Namespace) -> int:
         "master": options.master,
         "database": options.database,
         "functions": options.functions,
+        "memory": options.memory,
     }
     _import_functions(options)
     print(json.dumps(run_document(document), indent=1))

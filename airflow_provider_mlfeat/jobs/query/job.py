@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ class QuerySpec(JobSpec):
     :param master: Spark's master.
     :param database: the current database.
     :param functions: modules that register functions of your own.
+    :param memory: what the batch engine may take for rows, such as ``4g``; more waits on disk. None is no limit.
     """
 
     kind: Literal["query"] = "query"
@@ -39,6 +41,7 @@ class QuerySpec(JobSpec):
     master: str = "local[*]"
     database: str = ""
     functions: tuple[str, ...] = ()
+    memory: str | None = None
 
 
 class QueryResult(JobResult):
@@ -98,6 +101,16 @@ class QueryJob(Job[QuerySpec, QueryResult]):
         )
 
 
+def parse_size(text: str | None) -> int | None:
+    """Bytes of a text such as ``512m`` or ``4g``."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)b?", text.strip().lower())
+    if match is None:
+        raise UserError(f"'{text}' is no size: write a number with k, m, g or t, such as 4g")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
+
+
 def import_functions(modules: Sequence[str]) -> None:
     """Import the modules that register a user's functions."""
     for module in modules:
@@ -133,7 +146,8 @@ def _run_batch(spec: QuerySpec, bound: Any, target: Path, context: JobContext) -
             context.progress.advance()
 
     timings = ReportedTimings()
-    table = run_batch(bound.plan, bound.tables, timings=timings)
+    limit = parse_size(spec.memory)
+    table = run_batch(bound.plan, bound.tables, timings=timings, memory_limit=limit, spill_folder=context.scratch)
     with timings.stage("write"), files.staged_file(target) as staging:
         pq.write_table(table, staging)
     return {name: round(seconds, 6) for name, seconds in timings.seconds.items()}
