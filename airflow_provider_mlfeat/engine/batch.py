@@ -85,6 +85,6 @@ def write_table(table: pa.Table, path: str | Path, timings: Timings | None = Non
     try:
         with (timings or Timings()).stage("write"):
             pq.write_table(table, aside)
-        os.replace(aside, path)
+        aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -98,9 +98,7 @@ class FramedRows:
         """An expression's values over the rows of all sources."""
         if expression not in self._columns:
             context = self.settings.context
-            self._columns[expression] = concatenate(
-                [evaluate(expression, part, context) for part in self.parts]
-            )
+            self._columns[expression] = concatenate([evaluate(expression, part, context) for part in self.parts])
         return self._columns[expression]
 
     def encoded(self, expression: Expression) -> tuple[Bits, Encoding]:
@@ -113,14 +111,9 @@ class FramedRows:
 
     def evaluate(self, calls: Sequence[FramedCall]) -> list[Column]:
         """The calls' results, one row per row of the main input, in its order."""
-        results: dict[int, Column] = {}
-        direct = [number for number, framed in enumerate(calls) if is_direct(framed.call)]
-        for number, column in zip(direct, self._walk([calls[number] for number in direct]), strict=True):
-            results[number] = column
-        for number, framed in enumerate(calls):
-            if number not in results:
-                results[number] = self._evaluate_one(framed)
-        return [results[number] for number in range(len(calls))]
+        direct = [framed for framed in calls if is_direct(framed.call)]
+        walked = iter(self._walk(direct))
+        return [next(walked) if is_direct(framed.call) else self._evaluate_one(framed) for framed in calls]
 
     def _walk(self, calls: Sequence[FramedCall]) -> list[Column]:
         if not calls:
@@ -287,7 +280,7 @@ class FramedRows:
         step = self._rows_at_a_time(framed.frame)
         order = self.targets
         pieces = [
-            self._part(framed.frame, start, min(start + step, self.length))._evaluate_nested(framed.call)
+            self._part(framed.frame, start, min(start + step, self.length)).evaluate_nested(framed.call)
             for start in range(0, max(self.length, 1), step)
         ]
         positions = np.empty(len(order), np.int64)
@@ -322,7 +315,7 @@ class _FlatFrames:
         else:
             self.rows[:] = source.timeline.history[flatten(np.ascontiguousarray(np.stack([low, high], axis=1)))]
 
-    def _evaluate_nested(self, call: FrameCall) -> Column:
+    def evaluate_nested(self, call: FrameCall) -> Column:
         """The call's value for every frame."""
         implementation = implementation_of(call.function)
         if call.arguments and call.arguments[0].type.kind in (Kind.LIST, Kind.ARRAY):
@@ -338,7 +331,7 @@ class _FlatFrames:
         """Inner aggregates evaluated: the expression over columns of their results, and these columns."""
         found: list[FrameCall] = []
         rewritten = _lift(expression, found)
-        return rewritten, [self._evaluate_nested(call) for call in found]
+        return rewritten, [self.evaluate_nested(call) for call in found]
 
     def _flat(self, expression: Expression) -> Column:
         """An expression for every row of every frame."""
@@ -395,9 +388,7 @@ class _FlatFrames:
 
     def _call_python(self, call: FrameCall, function: Callable[..., Any]) -> Column:
         columns = [self._flat(argument).to_values() for argument in call.arguments]
-        values = [
-            function(*(column[start:stop][::-1] for column in columns)) for start, stop in self.bounds.tolist()
-        ]
+        values = [function(*(column[start:stop][::-1] for column in columns)) for start, stop in self.bounds.tolist()]
         return Column.from_values(values, call.type)
 
 

@@ -58,7 +58,8 @@ class Bounds:
 
     def lengths(self, frame: int) -> Bits:
         """The number of rows in every frame."""
-        return self.high[frame] - self.low[frame] + self.include[frame]
+        lengths: Bits = self.high[frame] - self.low[frame] + self.include[frame]
+        return lengths
 
 
 def group_codes(columns: Sequence[Column], length: int) -> tuple[Bits, int]:

@@ -234,5 +234,3 @@ def block_rows(block: Block | None, schema: Schema, pool: StringPool, stop: int 
     count = block.count if stop is None else stop
     columns = [block.column(number, column.type, pool, 0, count) for number, column in enumerate(schema)]
     return Rows(count, columns)
-
-

@@ -81,7 +81,7 @@ def origin_of(relation: plan.Relation, column: int, through_filters: bool = Fals
 
 def origins_of(relation: plan.Relation, columns: list[int]) -> list[Origin] | None:
     """The stored columns that columns equal, which are all of one table; None where they are not."""
-    origins = []
+    origins: list[Origin] = []
     for column in columns:
         origin = origin_of(relation, column)
         if origin is None or (origins and origin.source != origins[0].source):

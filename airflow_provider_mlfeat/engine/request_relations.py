@@ -81,9 +81,7 @@ class RequestExecutor(Executor):
             for part, source in zip(parts, (relation.input, *stream.unions), strict=True):
                 check_order_key(part.columns[stream.order], source, stream.order)
             order = np.concatenate([part.columns[stream.order].values for part in parts]).astype(np.int64)
-        timeline = build_timeline(
-            groups, count, order, [part.length for part in parts], stream.instance_not_in_window
-        )
+        timeline = build_timeline(groups, count, order, [part.length for part in parts], stream.instance_not_in_window)
         asked = np.flatnonzero(timeline.main >= before)
         timeline = Timeline(
             timeline.history, timeline.order, timeline.main[asked], timeline.first[asked], timeline.position[asked],

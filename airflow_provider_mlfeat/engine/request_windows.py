@@ -109,7 +109,7 @@ class FastStream:
         self._fixed_room, self._texts_per_row = _text_room(matrix)
         self._reserve(16)
         self._unseen: dict[str, int] = {}
-        self._decoders = [
+        decoders = [
             self._text_decoder(program, instruction, number, context)
             if instruction.is_text
             else self._decoder(instruction.type, place)
@@ -118,7 +118,7 @@ class FastStream:
             )
         ]
         positions = np.argsort([instruction.result for instruction in program.instructions])
-        self._decoders = [(int(place), self._decoders[place]) for place in positions]
+        self._decoders = [(int(place), decoders[place]) for place in positions]
         key = itemgetter(*stream.partition)
         self.key = key if len(stream.partition) > 1 else (lambda values: (key(values),))
 
@@ -317,10 +317,7 @@ def fast_stream(
     """The compiled stream, or None for one that goes the general way."""
     stream = relation.streams[number]
     calls = [feature for feature in relation.features if feature.stream == number]
-    if stream.instance_not_in_window:
-        histories = list(stream.unions)
-    else:
-        histories = [relation.input, *stream.unions]
+    histories = [*stream.unions] if stream.instance_not_in_window else [relation.input, *stream.unions]
     if len(histories) != 1:
         return None
     history = histories[0]

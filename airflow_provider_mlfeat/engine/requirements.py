@@ -100,20 +100,21 @@ def _history(relation: plan.Relation, stream: plan.Stream, request: TableName | 
     # A filter takes rows away before they are counted, and an excluded time may be any number of rows.
     counts_rows = series is not None and not _filters(relation)
     for frame in stream.frames:
-        yield replace(requirement, **_reach(frame, counts_rows and not frame.exclude_current_time))
+        rows, time = _reach(frame, counts_rows and not frame.exclude_current_time)
+        yield replace(requirement, rows=rows, time=time)
     for other in sources_of(relation):
         if name_of(other) not in (name_of(source), request):
             yield Requirement(name_of(other), Use.FULL)
 
 
-def _reach(frame: plan.Frame, counts_rows: bool) -> dict[str, int | None]:
-    """How far back a frame looks: in rows before the current one, or in time."""
+def _reach(frame: plan.Frame, counts_rows: bool) -> tuple[int | None, int | None]:
+    """How far back a frame looks, in rows before the current one and in time; None is no bound of that kind."""
     if frame.unit == "range":
         rows = frame.maxsize if counts_rows and frame.end <= 0 else None
         if rows is not None and frame.start is None:
-            return {"rows": rows, "time": None}
-        return {"rows": None, "time": frame.start}
-    return {"rows": frame.start if counts_rows else None, "time": None}
+            return rows, None
+        return None, frame.start
+    return (frame.start if counts_rows else None), None
 
 
 def _filters(relation: plan.Relation) -> bool:

@@ -7,7 +7,7 @@ row, and what it gave for the same arguments before is remembered where that pay
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
@@ -16,6 +16,8 @@ from airflow_provider_mlfeat.engine.column import Column
 from airflow_provider_mlfeat.engine.expressions import EvaluationContext, compile_expression, is_constant
 from airflow_provider_mlfeat.sql.plan import Call, ColumnReference, Expression
 from airflow_provider_mlfeat.sql.types import DataType, Kind
+
+Picker = Callable[[Sequence[Any]], Sequence[Any]]
 
 _REMEMBERED = 4096
 _TRIAL = 512
@@ -47,7 +49,7 @@ class RowExpressions:
         places = [self._place(expression) for expression in expressions]
         self._is_picking = not self._steps and not self._constants
         self._is_identity = self._is_picking and places == list(range(width))
-        self._pick = itemgetter(*places) if len(places) > 1 else _picker(places)
+        self._pick: Picker = _picker(places)
 
     def __call__(self, row: Sequence[Any]) -> Sequence[Any]:
         """The values of the expressions."""
@@ -133,11 +135,12 @@ class _Step:
 
     def _compute(self, arguments: Any) -> Any:
         given = (arguments,) if self._is_single else arguments
-        columns = [
-            Column.from_values((value,), data_type) for value, data_type in zip(given, self._types, strict=True)
-        ]
+        columns = [Column.from_values((value,), data_type) for value, data_type in zip(given, self._types, strict=True)]
         return self._evaluate(columns, 1).value(0)
 
 
-def _picker(places: Sequence[int]) -> Any:
-    return (lambda values: (values[places[0]],)) if places else (lambda values: ())
+def _picker(places: Sequence[int]) -> Picker:
+    """Picks the values at some places as a tuple, however many there are."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda values: tuple(values[place] for place in places)

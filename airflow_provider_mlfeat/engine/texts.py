@@ -26,7 +26,7 @@ def format_number(value: float) -> str:
 
 
 def format_values(column: Column, context: EvaluationContext) -> list[str]:
-    """The texts of values that are not NULL: integers and strings as they are, dates and times in the session's zone."""
+    """The texts of values that are not NULL; dates and times in the session's zone."""
     if column.type.is_floating:
         return [format_number(value) for value in column.values.tolist()]
     if column.type.kind in (Kind.DATE, Kind.TIMESTAMP):
@@ -68,9 +68,7 @@ def pair_text_column(
     return _text_column(bounds, keys, values, entries)
 
 
-def _text_column(
-    bounds: Bits, keys: Bits, values: Bits | None, entries: Callable[[Bits], pa.StringArray]
-) -> Column:
+def _text_column(bounds: Bits, keys: Bits, values: Bits | None, entries: Callable[[Bits], pa.StringArray]) -> Column:
     numbers, rows = distinct_segments(bounds, keys, _NOTHING if values is None else values)
     texts = entries(flatten(np.ascontiguousarray(bounds[rows])))
     lengths = bounds[rows, 1] - bounds[rows, 0]

@@ -68,9 +68,7 @@ def test_threads_do_not_matter(tables: Tables, plain: pa.Table, monkeypatch: pyt
     assert run_batch(tables.plan(SQL), tables.arrow(), threads=3, slide=False).equals(plain)
 
 
-def test_the_room_for_texts_does_not_matter(
-    tables: Tables, plain: pa.Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_room_for_texts_does_not_matter(tables: Tables, plain: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "_TEXT_ENTRIES", 1000)
     monkeypatch.setattr(features, "_FLAT_ROWS", 1000)
     assert run_batch(tables.plan(SQL), tables.arrow(), threads=1, slide=False).equals(plain)

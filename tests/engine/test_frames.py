@@ -6,7 +6,16 @@ import pytest
 
 from tests.engine.queries import Tables
 
-MAIN = [(0, "a", 100), (1, "a", 200), (2, "b", 200), (3, "a", 200), (4, "a", 300), (5, None, 300), (6, "", 300), (7, None, 400)]
+MAIN = [
+    (0, "a", 100),
+    (1, "a", 200),
+    (2, "b", 200),
+    (3, "a", 200),
+    (4, "a", 300),
+    (5, None, 300),
+    (6, "", 300),
+    (7, None, 400),
+]
 TABLES = Tables({"t": ("id int, k string, ts timestamp", MAIN)})
 
 

@@ -12,7 +12,10 @@ from tests.engine.queries import Row, Tables
 TABLES = Tables(
     {
         "t": ("id int, k string, ts timestamp, s string", [(0, "a", 100, "x"), (1, "a", 300, "y"), (2, "b", 50, "z")]),
-        "u": ("id int, k string, ts timestamp, s string", [(10, "a", 200, "p"), (11, "a", 250, "q"), (12, "a", 90, "é")]),
+        "u": (
+            "id int, k string, ts timestamp, s string",
+            [(10, "a", 200, "p"), (11, "a", 250, "q"), (12, "a", 90, "é")],
+        ),
     }
 )
 WINDOW = "WINDOW w AS (PARTITION BY k ORDER BY ts ROWS_RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"

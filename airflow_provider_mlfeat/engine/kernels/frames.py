@@ -90,9 +90,7 @@ def bounds_of_row(order, first, position, time, frame, hint):  # type: ignore[no
             high -= end - 1
         if frame[_LIMIT] >= 0:
             low = max(low, high - frame[_LIMIT])
-    if high < low:
-        high = low
-    return low, high
+    return low, max(low, high)
 
 
 @kernel("void(int64[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1])")

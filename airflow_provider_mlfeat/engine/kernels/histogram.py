@@ -86,9 +86,7 @@ def most_frequent(keys, counts, found, wanted, family, labels, chosen):  # type:
         place = kept
         while place > 0:
             other = chosen[place - 1]
-            if counts[other] > count or (
-                counts[other] == count and sort_key(keys[other], family, labels) < key
-            ):
+            if counts[other] > count or (counts[other] == count and sort_key(keys[other], family, labels) < key):
                 break
             place -= 1
         if place == wanted:

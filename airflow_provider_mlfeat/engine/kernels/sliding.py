@@ -136,15 +136,17 @@ def slide_extreme(  # type: ignore[no-untyped-def]
             head += 1
         current = currents[row]
         target = targets[row]
-        if include and now_kept[current]:
-            best, valid = now[current], True
+        holds_current = include and now_kept[current]
+        valid = tail > head or holds_current
+        best = np.int64(0)
+        if holds_current:
+            best = now[current]
             if tail > head:
                 queued = sort_key(past[queue[head]], family, labels)
                 own = sort_key(best, family, labels)
                 if (queued > own) if largest else (queued < own):
                     best = past[queue[head]]
-        else:
-            valid = tail > head
-            best = past[queue[head]] if valid else 0
+        elif valid:
+            best = past[queue[head]]
         out[target] = best
         out_valid[target] = valid

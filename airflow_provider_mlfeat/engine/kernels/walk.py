@@ -26,7 +26,6 @@ from airflow_provider_mlfeat.engine.kernels.statistics import (
     extreme,
     mean,
     median,
-    number,
     squared_deviation,
     sum_of_integers,
     sum_of_reals,
@@ -304,11 +303,9 @@ def walk(  # type: ignore[no-untyped-def]
                     past, column, past_kept, mask, now[column, current], kept_now, low, high, include, buffer
                 )
             count = gathered
-            if operation == _TOP_FREQUENCY or operation == _TOP1_RATIO or operation == _DISTINCT_COUNT or (
-                operation == _ENTROPY
-            ):
-                if found < 0:
-                    found = count_values(buffer, count, slots, keys, counts)
+            counts_values = operation == _DISTINCT_COUNT or _TOP1_RATIO <= operation <= _ENTROPY
+            if found < 0 and (counts_values or operation == _TOP_FREQUENCY):
+                found = count_values(buffer, count, slots, keys, counts)
             if operation >= _TOP_FREQUENCY:
                 text = features[feature_number, _TEXT]
                 written = 0
@@ -325,9 +322,7 @@ def walk(  # type: ignore[no-untyped-def]
                     written = largest_values(buffer, count, family, labels, parameter, text_keys, text_place)
                 else:
                     key = features[feature_number, _KEY]
-                    _gather(
-                        past, key, past_kept, mask, now[key, current], kept_now, low, high, include, key_buffer
-                    )
+                    _gather(past, key, past_kept, mask, now[key, current], kept_now, low, high, include, key_buffer)
                     flags = slots
                     if features[feature_number, _FLAG] >= 0:
                         flags = counts
@@ -340,9 +335,9 @@ def walk(  # type: ignore[no-untyped-def]
                             flags[rows] = past_kept[flag, place]
                             rows += past_kept[mask, place]
                     written = measure_categories(
-                        features[feature_number, _MEASURE], features[feature_number, _RANKING], parameter, count, buffer, buffer_reals, family, labels,
-                        key_buffer, features[feature_number, _KEY_FAMILY], flags, slots, keys, groups, text_keys, text_bits, text_reals,
-                        text_place,
+                        features[feature_number, _MEASURE], features[feature_number, _RANKING], parameter, count,
+                        buffer, buffer_reals, family, labels, key_buffer, features[feature_number, _KEY_FAMILY],
+                        flags, slots, keys, groups, text_keys, text_bits, text_reals, text_place,
                     )  # fmt: skip
                     # The categories were counted in the space of the distinct values.
                     found = -1
