@@ -20,11 +20,10 @@ from airflow_provider_mlfeat.sql.binder.windows import (
     NamedWindows,
     WindowBinder,
     check_same_schema,
-    is_partition_type,
 )
 from airflow_provider_mlfeat.sql.dialect.nodes import LastJoin, Over
 from airflow_provider_mlfeat.sql.dialect.positions import first_position, position_of
-from airflow_provider_mlfeat.sql.errors import SqlNameError, SqlTypeError, SqlUnsupportedError
+from airflow_provider_mlfeat.sql.errors import SqlNameError, SqlUnsupportedError
 from airflow_provider_mlfeat.sql.plan import (
     Aggregate,
     Column,
@@ -225,8 +224,9 @@ class SelectBinder(QueryBinder):
             raise SqlUnsupportedError(
                 f"windows cannot stand together with {what}", first_position(windows), "Use a sub-query."
             )
-        keys = tuple(self._key(source, column) for column in group.expressions) if group else ()
-        binder = GroupBinder(self.session, self._scope(source), keys)
+        scope = self._scope(source)
+        keys = tuple(scope.resolve(column).index for column in group.expressions) if group else ()
+        binder = GroupBinder(self.session, scope, keys)
         items = self._items(source, binder, binder.bind)
         condition = binder.condition(having.this) if having else None
         schema = (
@@ -237,12 +237,6 @@ class SelectBinder(QueryBinder):
         if condition is not None:
             relation = Filter(relation, condition, schema)
         return _project(relation, items)
-
-    def _key(self, source: Bound, node: exp.Column) -> int:
-        column = self._scope(source).resolve(node)
-        if not is_partition_type(column.type):
-            raise SqlTypeError(f"cannot group by '{node.name}' of type {column.type}", position_of(node))
-        return column.index
 
     # ── windows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -33,7 +33,7 @@ def is_order_type(type_: DataType) -> bool:
 
 
 def is_partition_type(type_: DataType) -> bool:
-    """Whether rows can be partitioned or grouped by a column of the type."""
+    """Whether a window can be partitioned by a column of the type."""
     return type_.is_integer or type_ in (BOOL, STRING, DATE, TIMESTAMP)
 
 
