@@ -91,6 +91,8 @@ def _print(outcome: Any) -> int:
 
 
 def _import_functions(options: argparse.Namespace) -> None:
+    if not options.functions:
+        return
     from airflow_provider_mlfeat.jobs.query.job import import_functions
 
     # As for a script: modules beside the caller are found.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_mlfeat.errors import UserError
-from airflow_provider_mlfeat.jobs.query.tables import BoundTables
 from airflow_provider_mlfeat.sql.commands import BoundQuery, bind_script
 from airflow_provider_mlfeat.sql.plan import Plan
 from airflow_provider_mlfeat.sql.statements import Statement
@@ -39,6 +38,7 @@ def bind_query(
     :param number: which query, from 1, where there are several.
     """
     from airflow_provider_mlfeat.engine.requirements import table_schemas
+    from airflow_provider_mlfeat.jobs.query.tables import BoundTables
 
     statements: tuple[Statement, ...] = tuple(parse_script(text))
     tables = BoundTables(bindings, statements, database)
