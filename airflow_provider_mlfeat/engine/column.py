@@ -128,13 +128,6 @@ class Dictionary:
             self._codes = {value: code for code, value in enumerate(self.strings)}
         return self._codes.get(string, -1)
 
-    def codes_of(self, strings: Dictionary) -> NDArray[np.int32]:
-        """Per value of another dictionary its code in this one, or -1."""
-        if len(strings) <= 16:
-            return np.array([self.code_of(string) for string in strings.strings], np.int32)
-        found: NDArray[np.int32] = pc.index_in(strings.arrow, self.arrow).fill_null(-1).to_numpy()
-        return found
-
 
 @dataclass(slots=True, eq=False)
 class Column:

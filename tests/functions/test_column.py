@@ -16,6 +16,7 @@ from airflow_provider_mlfeat.engine.column import (
     all_valid,
     arrow_type,
     concatenate,
+    one_row_maker,
     shared_codes,
     string_column,
 )
@@ -120,9 +121,16 @@ def test_dictionary_lookup_and_ranks() -> None:
     dictionary = Dictionary(["b", "", "é", "a"])
     assert dictionary.ranks.tolist() == [2, 0, 3, 1]
     assert (dictionary.code_of("é"), dictionary.code_of("z")) == (2, -1)
-    assert dictionary.codes_of(Dictionary(["z", "a"])).tolist() == [-1, 3]
-    many = Dictionary(pa.array([str(number) for number in range(100)]))
-    assert Dictionary(["7", "5"]).codes_of(many)[[5, 6, 7]].tolist() == [1, -1, 0]
+
+
+def test_one_row_columns_are_constants_of_length_one() -> None:
+    for data_type, values in SAMPLES:
+        make = one_row_maker(data_type)
+        for value in values:
+            made, constant = make(value), Column.constant(value, data_type, 1)
+            assert made.to_values() == constant.to_values() == [value]
+            assert made.values.dtype == constant.values.dtype
+            assert made.type == data_type
 
 
 def test_all_valid() -> None:

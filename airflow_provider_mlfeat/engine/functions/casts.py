@@ -12,7 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from airflow_provider_mlfeat.engine.column import Column, Dictionary, arrow_type, numpy_type, string_column, validity
+from airflow_provider_mlfeat.engine.column import (
+    Column,
+    Dictionary,
+    arrow_type,
+    numpy_type,
+    one_row_maker,
+    string_column,
+    validity,
+)
 from airflow_provider_mlfeat.engine.distinct import distinct_integers
 from airflow_provider_mlfeat.engine.functions.calendar import (
     EARLIEST_DAY,
@@ -39,6 +47,7 @@ _PLAIN: dict[Kind, tuple[str, DataType]] = {
     **dict.fromkeys(FLOATING_KINDS, (r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$", DOUBLE)),
 }
 _FEW = 64
+_one_text = one_row_maker(STRING)
 _EPOCH = datetime.date(1970, 1, 1)
 _EPOCH_MIDNIGHT = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _QUIET = np.errstate(all="ignore")
@@ -147,7 +156,7 @@ def to_text(column: Column, zone: Zone) -> Column:
     """The text of every value; the validity of the argument is left to the caller."""
     if len(column) == 1:
         valid = column.valid is None or column.valid[0]
-        return Column.constant(text_of(column.value(0), column.type, zone) if valid else None, STRING, 1)
+        return _one_text(text_of(column.value(0), column.type, zone) if valid else None)
     kind, values = column.type.kind, column.values
     if kind is Kind.BOOL:
         return Column(STRING, values.astype(np.int32), None, Dictionary(("false", "true")))
@@ -177,10 +186,10 @@ def text_of(value: Any, data_type: DataType, zone: Zone) -> str | None:
     if data_type.is_floating:
         return f"{value:g}"
     if data_type.kind is Kind.TIMESTAMP:
-        local = zone.to_local(np.array([value]))
-        if not has_calendar(local)[0]:
+        local = zone.to_local(np.int64(value))
+        if not has_calendar(local):
             return None
-        moment = _EPOCH_MIDNIGHT + datetime.timedelta(seconds=int(local[0] // 1000))
+        moment = _EPOCH_MIDNIGHT + datetime.timedelta(seconds=int(local) // 1000)
         return moment.replace(tzinfo=None).isoformat(" ")
     return str(value)
 

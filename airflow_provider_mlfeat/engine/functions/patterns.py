@@ -64,6 +64,9 @@ def _like_expression(pattern: str, escape: str, ignore_case: bool) -> re.Pattern
 def regexp_like(context: CallContext, text: Column, pattern: Column, flags: Column | None = None) -> Column:
     """Whether the whole text matches a POSIX egrep expression; NULL for a bad one. Unknown flags mean nothing."""
     columns = [text, pattern] if flags is None else [text, pattern, flags]
+    if len(text) == 1:
+        matches = _matches_expression(*[column.value(0) for column in columns])
+        return Column(BOOL, np.array([matches is True]), np.array([matches is not None]))
     codes, rows = distinct_rows(columns)
     # Texts that meet the same expression are matched in one go.
     places: dict[tuple[str, ...], list[int]] = {}
@@ -78,6 +81,18 @@ def regexp_like(context: CallContext, text: Column, pattern: Column, flags: Colu
             matched[chosen] = pc.match_substring_regex(texts, compiled).to_numpy(zero_copy_only=False)
             valid[chosen] = True
     return Column(BOOL, matched[codes], valid[codes])
+
+
+@lru_cache(maxsize=1 << 12)
+def _matches_expression(text: str | None, pattern: str | None, flags: str | None = "") -> bool | None:
+    """The same for one text; RE2 compiles the expression at every call, so the last answers are remembered."""
+    if text is None or pattern is None or flags is None:
+        return None
+    expression = _regular_expression(pattern, flags)
+    if expression is None:
+        return None
+    matched: bool = pc.match_substring_regex(pa.array([text]), expression)[0].as_py()
+    return matched
 
 
 @lru_cache(maxsize=1024)

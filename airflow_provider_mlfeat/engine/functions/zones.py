@@ -40,8 +40,8 @@ class Zone:
         # In local time the new offset holds from where neither the old nor the new clock shows an earlier time.
         self._local_changes = self.changes + np.maximum(self.offsets[:-1], self.offsets[1:])
 
-    def to_local(self, milliseconds: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Local times of instants."""
+    def to_local(self, milliseconds: Any) -> Any:
+        """Local times of instants, of an array of them or of one."""
         if self._fixed is not None:
             return milliseconds + self._fixed
         return milliseconds + self.offsets[np.searchsorted(self.changes, milliseconds, "right")]
