@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,16 @@ def test_format(script: Path) -> None:
     script.write_text("select ", encoding="utf-8")
     assert commands.format(script, write=True).code == 1
     assert script.read_text(encoding="utf-8") == "select "
+
+
+def test_the_command_loads_the_language_only(script: Path) -> None:
+    program = (
+        "import sys; from airflow_provider_mlfeat.jobs.command import main; code = main(['sql', 'check', sys.argv[1]]); "
+        "heavy = {'numba', 'numpy', 'pyarrow', 'pandas', 'pydantic', 'pyspark', 'airflow'} & set(sys.modules); "
+        "print(code, sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(script)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 # ── definitions ─────────────────────────────────────────────────────────────────────────────────────────────────────
