@@ -118,7 +118,8 @@ def test_format(script: Path) -> None:
 
 def test_the_command_loads_the_language_only(script: Path) -> None:
     program = (
-        "import sys; from airflow_provider_mlfeat.jobs.command import main; code = main(['sql', 'check', sys.argv[1]]); "
+        "import sys; from airflow_provider_mlfeat.jobs.command import main; "
+        "code = main(['sql', 'check', sys.argv[1]]); "
         "heavy = {'numba', 'numpy', 'pyarrow', 'pandas', 'pydantic', 'pyspark', 'airflow'} & set(sys.modules); "
         "print(code, sorted(heavy))"
     )
