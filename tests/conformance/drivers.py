@@ -44,7 +44,9 @@ def spark_session() -> Any:
     """The one local session of this process."""
     from airflow_provider_mlfeat.engine.spark_session import make_session
 
-    return make_session("local[2]", "+08:00", {"spark.sql.shuffle.partitions": "2"})
+    # Compiling the code of a query costs Spark more than running it over a handful of rows.
+    interpreted = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+    return make_session("local[2]", "+08:00", {"spark.sql.shuffle.partitions": "2", **interpreted})
 
 
 class Batch:

@@ -49,6 +49,8 @@ def test_refusals_name_their_place() -> None:
 
 @pytest.mark.skipif(not spark_is_here(), reason="Spark needs pyspark and a Java runtime")
 def test_cases_on_spark() -> None:
-    # One case in three: each is a Spark job of its own, and the runner does them all.
-    cases = own_cases()[::3] + load_cases(shared("conformance", "openmldb_cases.jsonl"))[::6]
-    assert_all_pass(run_cases(cases, ENGINES["spark"]()))
+    # A sample, because each case is a Spark job of its own; `make conformance` runs them all.
+    report = run_cases(own_cases()[::6], ENGINES["spark"]())
+    assert report.total("result") > 30
+    assert_all_pass(report)
+    assert_all_pass(run_cases(load_cases(shared("conformance", "openmldb_cases.jsonl"))[::12], ENGINES["spark"]()))

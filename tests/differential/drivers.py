@@ -45,9 +45,20 @@ def answer(run: Callable[[], list[Row]]) -> Rows:
         return Refusal()
 
 
-def batch(plan: Plan, database: Database, **options: Any) -> Rows:
+def pieced(table: pa.Table) -> pa.Table:
+    """The same table in two chunks, the second starting inside a buffer, with strings as dictionaries."""
+    half = table.num_rows // 2
+    chunks = pa.concat_tables([table.slice(0, half), table.slice(half)])
+    coded = [column.dictionary_encode() if pa.types.is_string(column.type) else column for column in chunks.columns]
+    return pa.Table.from_arrays(coded, names=chunks.column_names)
+
+
+def batch(plan: Plan, database: Database, in_pieces: bool = False, **options: Any) -> Rows:
     """The batch driver."""
-    return answer(lambda: from_arrow(run_batch(plan, arrow_tables(database), **options), plan.schema))
+    tables = arrow_tables(database)
+    if in_pieces:
+        tables = {name: pieced(table) for name, table in tables.items()}
+    return answer(lambda: from_arrow(run_batch(plan, tables, **options), plan.schema))
 
 
 def request(plan: Plan, database: Database) -> Rows:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from airflow_provider_mlfeat.sql.format import format_sql
 from airflow_provider_mlfeat.sql.plan import Plan
 from airflow_provider_mlfeat.sql.planner import plan_query
 from tests.differential.drivers import assert_same, batch, oracle, oracle_request, request, spark
@@ -31,9 +33,13 @@ def _show(judge: Callable[[Query, Database], None], query: Query, database: Data
 
 def _check(query: Query, database: Database) -> None:
     plan = plan_example(query, database)
+    assert Plan.from_json(plan.to_json()) == plan, "a plan must survive its JSON"
+    printed = replace(query, sql=format_sql(query.sql))
+    assert plan_example(printed, database).plan_id == plan.plan_id, f"another query when printed: {printed.sql}"
     rows = batch(plan, database)
     assert_same(plan, "batch", rows, "oracle", oracle(plan, database))
-    assert_same(plan, "batch", rows, "batch without sliding", batch(plan, database, slide=False, threads=1), exact=True)
+    pieces = batch(plan, database, in_pieces=True, slide=False, threads=1)
+    assert_same(plan, "batch", rows, "batch over chunks, without sliding", pieces, exact=True)
     if query.parity:
         _check_request(plan, query, database)
 
