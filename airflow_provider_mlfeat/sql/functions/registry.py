@@ -30,6 +30,9 @@ class Form(StrEnum):
     numbers, bools, dates and timestamps. ``value``: one Python value each, ``f(context, *values) -> value or None``;
     the driver calls it once per distinct argument tuple; for text, lists and JSON. ``column``: whole columns with
     their validity, ``f(context, *columns) -> column``; for functions with a null rule of their own.
+
+    An implementation may have an attribute ``specialize``, a function of the context that gives the implementation for
+    the types of one call; it is asked once, when the call is compiled.
     """
 
     ARRAY = "array"
