@@ -39,6 +39,14 @@ class Encoding:
         """How kernels read and order the patterns."""
         return family_of(self.type)
 
+    @property
+    def zero(self) -> int:
+        """The pattern of a NULL."""
+        if self.dictionary is None:
+            return zero_bits(self.type)
+        # The empty string has the lowest rank; where there is none, what is lower still stands for it.
+        return 0 if self.dictionary.code_of("") >= 0 else -1
+
     def decode(self, bits: Bits, valid: NDArray[np.bool_] | None) -> Column:
         """The column of patterns."""
         if self.dictionary is not None:
@@ -63,11 +71,10 @@ def encode(column: Column) -> tuple[Bits, Encoding]:
     if column.dictionary is not None:
         ranks = column.dictionary.ranks.astype(np.int64)
         bits = ranks[column.values]
-        zero = 0 if column.dictionary.code_of("") >= 0 else -1
     else:
-        bits, zero = number_bits(column.values), zero_bits(column.type)
+        bits = number_bits(column.values)
     if column.valid is not None:
-        bits[~column.valid] = zero
+        bits[~column.valid] = encoding.zero
     return bits, encoding
 
 

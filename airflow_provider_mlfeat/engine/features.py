@@ -120,7 +120,7 @@ class FramedRows:
             return []
         program = FeatureProgram(calls)
         data = _Matrices(self, program)
-        features = program.bound(data.number_of)
+        features = program.bound(data.number_of, zero=data.zero_of)
         count = self.length
         bits = np.zeros((len(features), count), np.int64)
         valid = np.zeros((len(features), count), np.uint8)
@@ -192,7 +192,8 @@ class FramedRows:
         frequent, is_key = np.empty((len(low), wanted), np.int64), np.empty((len(low), wanted), np.int64)
         slide_counts(
             low, high, include, count, self.targets, self.currents, codes[: len(past)], past_kept, now_codes,
-            now_kept, values, family, _NO_LABELS, bits if operation == Operation.DISTINCT_COUNT else nothing,
+            now_kept, values, family, _NO_LABELS, int(feature[Field.ZERO]),
+            bits if operation == Operation.DISTINCT_COUNT else nothing,
             (bits if operation == Operation.TOP1_RATIO else nothing).view(np.float64), frequent, is_key,
         )  # fmt: skip
         valid[:] = 1
@@ -397,9 +398,11 @@ class _Matrices:
 
     def __init__(self, source: FramedRows, program: FeatureProgram) -> None:
         timeline = source.timeline
-        columns = [source.encoded(expression)[0] for expression in program.expressions]
-        # A program of nothing but count(*) has no column; the walk still wants to point at one.
-        # And it looks at the current row before it knows whether there is one.
+        encoded = [source.encoded(expression) for expression in program.expressions]
+        columns = [bits for bits, _ in encoded]
+        self._zeros = [encoding.zero for _, encoding in encoded]
+        # A program of nothing but count(*) has no column; the walk still wants to point at one, and it looks at the
+        # current row before it knows whether there is one.
         width, height = max(len(timeline.history), 1), max(len(columns), 1)
         self.past = np.zeros((height, width), np.int64)
         for row, column in zip(self.past, columns, strict=False):
@@ -426,6 +429,10 @@ class _Matrices:
             self.now_kept = np.ones((len(masks) + 1, main), np.uint8)
             for number, rows in enumerate(masks):
                 self.now_kept[number + 1] = rows[:main]
+
+    def zero_of(self, column: int) -> int:
+        """As which pattern a column's NULL counts."""
+        return self._zeros[column]
 
     def number_of(self, mask: Mask) -> int:
         """Where a mask is; 0 when it holds for all rows."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from airflow_provider_mlfeat.engine.encoding import Bits, family_of
+from airflow_provider_mlfeat.engine.encoding import Bits, family_of, zero_bits
 from airflow_provider_mlfeat.engine.kernels.aggregates import AGGREGATES, AggregateKernel
 from airflow_provider_mlfeat.engine.kernels.categories import Measure
 from airflow_provider_mlfeat.engine.kernels.walk import FIELDS, Field, Operation
@@ -81,8 +81,18 @@ class FeatureProgram:
         self._matrix[texts, Field.TEXT] = np.arange(len(texts))
         self.texts = texts
 
-    def bound(self, mask_number: Callable[[Mask], int], family: Callable[[int], int] | None = None) -> Bits:
-        """The matrix for masks that are found at these numbers; `family` says how columns are read if not by type."""
+    def bound(
+        self,
+        mask_number: Callable[[Mask], int],
+        family: Callable[[int], int] | None = None,
+        zero: Callable[[int], int] | None = None,
+    ) -> Bits:
+        """The matrix for some data.
+
+        :param mask_number: where a mask is found.
+        :param family: how a column is read, if not by its type.
+        :param zero: as which pattern a column's NULL counts, if not as that of its type.
+        """
         numbers = np.array([mask_number(mask) for mask in self.masks], np.int64)
         matrix = self._matrix.copy()
         for field in (Field.MASK, Field.VALID):
@@ -92,6 +102,11 @@ class FeatureProgram:
         if family is not None:
             for column, kind in ((Field.COLUMN, Field.FAMILY), (Field.KEY, Field.KEY_FAMILY)):
                 matrix[:, kind] = [family(number) for number in matrix[:, column].tolist()]
+        distinct = matrix[:, Field.OPERATION] == Operation.DISTINCT_COUNT
+        for row in matrix[distinct]:
+            column = int(row[Field.COLUMN])
+            zeros = zero_bits(self.expressions[column].type) if zero is None else zero(column)
+            matrix[distinct & (matrix[:, Field.COLUMN] == column), Field.ZERO] = zeros
         return share(matrix)
 
     # ── compilation ─────────────────────────────────────────────────────────────────────────────────────────────────

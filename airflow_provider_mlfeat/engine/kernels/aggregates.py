@@ -23,7 +23,7 @@ class AggregateKernel:
     :param number: a floating setting.
     :param measure: what is computed per category.
     :param ranking: how categories are ordered.
-    :param skips_null: whether rows with a NULL value do not count.
+    :param skips_null: whether rows with a NULL value are left out; a distinct count counts them afterwards.
     :param condition_is_measured: whether the condition is what a ratio counts, instead of choosing the rows.
     """
 
@@ -75,7 +75,7 @@ _PLAIN = {
 
 def _entries() -> dict[str, AggregateKernel | SplitKernel]:
     entries: dict[str, AggregateKernel | SplitKernel] = {
-        "distinct_count": AggregateKernel(Operation.DISTINCT_COUNT, skips_null=False),
+        "distinct_count": AggregateKernel(Operation.DISTINCT_COUNT),
         "median": AggregateKernel(Operation.MEDIAN),
         "stddev_samp": AggregateKernel(Operation.DEVIATION_SAMPLE),
         "stddev_pop": AggregateKernel(Operation.DEVIATION),

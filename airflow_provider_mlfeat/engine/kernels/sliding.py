@@ -50,15 +50,16 @@ def _remove(code, counts, counts_of, members, member_of, state):  # type: ignore
 
 @kernel(
     f"void({_INTS}, {_INTS}, int64, int64, {_INTS}, {_INTS}, {_INTS}, {_MASK}, {_INTS}, {_MASK}, "
-    f"{_INTS}, int64, {_INTS}, {_INTS}, float64[::1], {_INT_MATRIX}, {_INT_MATRIX})"
+    f"{_INTS}, int64, {_INTS}, int64, {_INTS}, float64[::1], {_INT_MATRIX}, {_INT_MATRIX})"
 )
 def slide_counts(  # type: ignore[no-untyped-def]
     low, high, include, code_count, targets, currents, past, past_kept, now, now_kept, values, family, labels,
-    distinct, ratios, frequent, is_key,
+    zero, distinct, ratios, frequent, is_key,
 ):  # fmt: skip
     """Counts of the values of every frame.
 
     :param past, now: values as codes below `code_count`; `values` says what the codes stand for.
+    :param zero: the value as which a NULL counts in `distinct`.
     :param distinct: gets how many values there are, per target; empty if nobody asks.
     :param ratios: gets the share of the most frequent one; empty if nobody asks.
     :param frequent: gets the most frequent values [row, place], and `is_key` whether there is one; no columns if
@@ -73,6 +74,10 @@ def slide_counts(  # type: ignore[no-untyped-def]
     keys = np.empty(code_count if wanted else 0, np.int64)
     key_counts = np.empty(len(keys), np.int64)
     chosen = np.empty(wanted + 1, np.int64)
+    zero_code = np.int64(-1)
+    for code in range(code_count):
+        if values[code] == zero:
+            zero_code = code
     start, stop = np.int64(0), np.int64(0)
     rows = np.int64(0)
     for row in range(len(low)):
@@ -92,7 +97,9 @@ def slide_counts(  # type: ignore[no-untyped-def]
             _add(now[current], counts, counts_of, members, member_of, state)
             rows += 1
         if len(distinct):
-            distinct[targets[row]] = state[0]
+            # Rows that are not kept are NULL: together they are one value, unless it is among the others.
+            holds_null = stop - start + include > rows and (zero_code < 0 or counts[zero_code] == 0)
+            distinct[targets[row]] = state[0] + holds_null
         if len(ratios):
             ratios[targets[row]] = state[1] / rows if rows else 0.0
         if wanted:

@@ -80,6 +80,7 @@ class Field(IntEnum):
     SHARED = 13  # whether the feature before gathers the same values
     TEXT = 14  # number among the features that give keys; negative for others
     RESULT = 15  # where the result goes
+    ZERO = 16  # the pattern as which a NULL counts in distinct counts
 
 
 FIELDS = len(Field)
@@ -100,6 +101,7 @@ _RANKING = int(Field.RANKING)
 _SHARED = int(Field.SHARED)
 _TEXT = int(Field.TEXT)
 _RESULT = int(Field.RESULT)
+_ZERO = int(Field.ZERO)
 
 _COUNT = int(Operation.COUNT)
 _SUM = int(Operation.SUM)
@@ -352,7 +354,14 @@ def walk(  # type: ignore[no-untyped-def]
                 out_valid[result_number, target] = 1
                 continue
             if operation == _DISTINCT_COUNT:
-                out_bits[result_number, target] = found
+                # The frame's NULLs were not gathered; together they are one value, unless it is among the others.
+                if high - low + include > count:
+                    found_zero = False
+                    for entry in range(found):
+                        found_zero |= keys[entry] == features[feature_number, _ZERO]
+                    out_bits[result_number, target] = found + (not found_zero)
+                else:
+                    out_bits[result_number, target] = found
                 out_valid[result_number, target] = 1
                 continue
             if count == 0:
