@@ -16,9 +16,11 @@ import pyarrow as pa
 
 from airflow_provider_mlfeat.engine.blocks import Block, stored_bits
 from airflow_provider_mlfeat.engine.column import Column
+from airflow_provider_mlfeat.engine.encoding import zero_bits
 from airflow_provider_mlfeat.engine.frames import group_codes
 from airflow_provider_mlfeat.engine.kernels.ordering import group_rows, sort_segments
 from airflow_provider_mlfeat.engine.rows import Rows
+from airflow_provider_mlfeat.engine.stored_values import value_writer
 from airflow_provider_mlfeat.engine.strings import StringPool
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 from airflow_provider_mlfeat.sql.plan import Schema
@@ -124,6 +126,7 @@ class _MemoryTable:
     def __init__(self, name: TableName, schema: Schema, pool: StringPool) -> None:
         self.name, self.schema, self.pool = name, schema, pool
         self.series: dict[SeriesKey, dict[Key, Block]] = {}
+        self._writers = [(value_writer(column.type, pool), zero_bits(column.type)) for column in schema]
         self._all = Block(len(schema))
         self._ordered: set[int] = set()
         self._rows: Rows | None = None
@@ -133,15 +136,15 @@ class _MemoryTable:
         return self._all.count
 
     def insert(self, row: Sequence[Any]) -> None:
-        exact, valid = [], []
-        for value, column in zip(row, self.schema, strict=True):
-            exact.append(int(stored_bits(Column.from_values([value], column.type), self.pool)[0]))
-            valid.append(value is not None)
+        exact = [
+            zero if value is None else write(value) for value, (write, zero) in zip(row, self._writers, strict=True)
+        ]
+        valid = [value is not None for value in row]
         for number in self._ordered:
             self.pool.order(exact[number])
         number = self.count
         self._all.insert(exact, valid, 0, number)
-        normal = self._normal(np.array(exact).reshape(-1, 1))[:, 0]
+        normal = self._normal(np.array(exact, np.int64).reshape(-1, 1))[:, 0]
         for series, blocks in self.series.items():
             key = tuple(row[column] for column in series.keys)
             block = blocks.get(key)

@@ -102,11 +102,10 @@ class FeatureProgram:
         if family is not None:
             for column, kind in ((Field.COLUMN, Field.FAMILY), (Field.KEY, Field.KEY_FAMILY)):
                 matrix[:, kind] = [family(number) for number in matrix[:, column].tolist()]
-        distinct = matrix[:, Field.OPERATION] == Operation.DISTINCT_COUNT
-        for row in matrix[distinct]:
-            column = int(row[Field.COLUMN])
-            zeros = zero_bits(self.expressions[column].type) if zero is None else zero(column)
-            matrix[distinct & (matrix[:, Field.COLUMN] == column), Field.ZERO] = zeros
+        for row in matrix:
+            if row[Field.OPERATION] == Operation.DISTINCT_COUNT:
+                number = int(row[Field.COLUMN])
+                row[Field.ZERO] = zero_bits(self.expressions[number].type) if zero is None else zero(number)
         return share(matrix)
 
     # ── compilation ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from airflow_provider_mlfeat.engine.expressions import EvaluationContext
 from airflow_provider_mlfeat.engine.features import Settings
 from airflow_provider_mlfeat.engine.history import HistoryStore, Lookup
@@ -17,6 +19,7 @@ from airflow_provider_mlfeat.engine.request_nodes import Compiler, Request
 from airflow_provider_mlfeat.engine.requirements import Requirement, requirements_of, table_schemas
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
+from airflow_provider_mlfeat.sql.types import FLOAT
 
 Row = tuple[Any, ...]
 
@@ -35,6 +38,8 @@ class RequestProgram:
         root = prune(query.root, range(len(query.schema)))
         self._source = query.request_source
         self._schema = () if self._source is None else table_schemas(query.root)[self._source]
+        # Every float has 32 bits, however the caller wrote it.
+        self._floats = {place for place, column in enumerate(self._schema) if column.type == FLOAT}
         settings = Settings(EvaluationContext(query.time_zone), threads=1, slide=False)
         compiler = Compiler(store, self._source, settings, query.null_join_keys, self._schema)
         self._node = compiler.compile(root) if compiler.is_single(root) else None
@@ -59,6 +64,11 @@ class RequestProgram:
         """The answer to one request row: one row of Python values, or none."""
         if len(row) != len(self._schema):
             raise DataRuleError(f"a request row has {len(self._schema)} values, not {len(row)}")
+        if self._floats:
+            row = [
+                float(np.float32(value)) if place in self._floats and value is not None else value
+                for place, value in enumerate(row)
+            ]
         if self._node is None:
             self._executor.set_row(self._schema, row)
             found = self._executor.rows(self._root)

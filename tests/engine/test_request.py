@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_mlfeat.engine.history import MemoryHistory
 from airflow_provider_mlfeat.engine.requirements import Requirement, Use, requirements_of, table_schemas
 from airflow_provider_mlfeat.sql.errors import DataRuleError
+from airflow_provider_mlfeat.sql.functions.user import aggregate_function
 from tests.engine.queries import Row, Tables
 
 TABLES = Tables(
@@ -142,3 +143,20 @@ def test_requirements_of_joins() -> None:
 def test_a_plan_knows_its_tables() -> None:
     plan = TABLES.plan("SELECT t.id, u.s FROM t LAST JOIN u ON t.k = u.k", mode="request")
     assert set(table_schemas(plan.root)) == {("", "t"), ("", "u")}
+
+
+def test_floats_have_32_bits_however_they_are_written() -> None:
+    tables = Tables({"t": ("k int, ts timestamp, f float", [(1, 5, 0.1)])})
+    sql = "SELECT f, max(f) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS m FROM t"
+    assert tables.request(sql, (1, 6, 0.0288)) == [(0.02879999950528145, 0.10000000149011612)]
+
+
+def test_aggregates_of_users_get_values_newest_first() -> None:
+    @aggregate_function("int", returns="string", name="engine_spelled")
+    def spelled(values: list[int | None]) -> str:
+        """The values, one after the other."""
+        return "-".join(str(value) for value in values)
+
+    sql = f"SELECT engine_spelled(id) OVER w AS a FROM t {WINDOW}"
+    assert TABLES.request(sql, (9, "a", 400, "x")) == [("9-1-0",)]
+    assert TABLES.batch(sql) == [("0",), ("1-0",), ("2",)]

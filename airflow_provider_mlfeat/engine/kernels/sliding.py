@@ -77,7 +77,7 @@ def slide_counts(  # type: ignore[no-untyped-def]
     zero_code = np.int64(-1)
     for code in range(code_count):
         if values[code] == zero:
-            zero_code = code
+            zero_code = np.int64(code)
     start, stop = np.int64(0), np.int64(0)
     rows = np.int64(0)
     for row in range(len(low)):
