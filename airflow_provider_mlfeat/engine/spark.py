@@ -53,6 +53,7 @@ from airflow_provider_mlfeat.sql.errors import DataRuleError
 
 SAMPLE_ROWS = 200_000
 PROGRESS_SECONDS = 0.5
+CANCEL_SECONDS = 0.2
 _ONE_ROW = pa.table([pa.nulls(1)], names=["nothing"])
 
 Progress = Callable[[int, int], None]
@@ -225,27 +226,33 @@ def _stored(tables: Mapping[Any, Any], table: Table) -> Any:
 
 @contextlib.contextmanager
 def running(spark: Any, progress: Progress | None = None) -> Iterator[str]:
-    """Run actions under one job group, report their progress, and cancel them when this process is told to stop."""
+    """Run actions under one job group, report their progress, and cancel them when this process is told to stop.
+
+    The thread that waits for an action must not be torn out of its conversation with the JVM, or both lose their
+    place in it. So SIGTERM only makes another thread cancel the group; the action then fails, and this leaves the
+    process as SIGTERM asks for.
+    """
     group = f"mlfeat-{uuid.uuid4()}"
-    stopped = threading.Event()
+    finished, told = threading.Event(), threading.Event()
     if is_connect(spark):
         spark.addTag(group)
     else:
         spark.sparkContext.setJobGroup(group, "feature SQL", interruptOnCancel=True)
-    watcher = None
+    threads = [threading.Thread(target=_cancel_when_told, args=(spark, group, told, finished), daemon=True)]
     if progress is not None and not is_connect(spark):
-        watcher = threading.Thread(target=_watch, args=(spark, group, progress, stopped), daemon=True)
-        watcher.start()
+        threads.append(threading.Thread(target=_watch, args=(spark, group, progress, finished), daemon=True))
+    for thread in threads:
+        thread.start()
     try:
-        with _terminated_as_exit(), _sentences():
+        with _on_terminate(told.set), _sentences():
             yield group
     except BaseException:
-        cancel(spark, group)
+        told.set()
         raise
     finally:
-        stopped.set()
-        if watcher is not None:
-            watcher.join()
+        finished.set()
+        for thread in threads:
+            thread.join()
         if is_connect(spark):
             spark.removeTag(group)
         else:
@@ -260,9 +267,16 @@ def cancel(spark: Any, group: str) -> None:
         spark.sparkContext.cancelJobGroup(group)
 
 
-def _watch(spark: Any, group: str, progress: Progress, stopped: threading.Event) -> None:
+def _cancel_when_told(spark: Any, group: str, told: threading.Event, finished: threading.Event) -> None:
+    """Cancel until the action is over: a query may start another job after the one that was cancelled."""
+    while not finished.wait(CANCEL_SECONDS):
+        if told.is_set():
+            cancel(spark, group)
+
+
+def _watch(spark: Any, group: str, progress: Progress, finished: threading.Event) -> None:
     tracker = spark.sparkContext.statusTracker()
-    while not stopped.wait(PROGRESS_SECONDS):
+    while not finished.wait(PROGRESS_SECONDS):
         stages = [
             stage
             for job in tracker.getJobIdsForGroup(group)
@@ -274,22 +288,28 @@ def _watch(spark: Any, group: str, progress: Progress, stopped: threading.Event)
 
 
 @contextlib.contextmanager
-def _terminated_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, where this thread may decide that and nobody else has."""
+def _on_terminate(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and exit when the block ends, where this thread may decide that and nobody else has."""
     in_charge = threading.current_thread() is threading.main_thread()
     if not in_charge or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, lambda number, _: exit_with(128 + number))
+    received: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        stop()
+
+    signal.signal(signal.SIGTERM, note)
     try:
         yield
+    except Exception:
+        if not received:
+            raise
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def exit_with(status: int) -> None:
-    """Leave the process, running every ``finally`` on the way."""
-    raise SystemExit(status)
+    if received:
+        raise SystemExit(128 + received[0])
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ from airflow_provider_mlfeat.engine.spark_fragments import Table
 from airflow_provider_mlfeat.engine.spark_tasks import FILE_COLUMN, ROW_COLUMN
 from airflow_provider_mlfeat.sql.errors import DataRuleError, nearest_name
 
+_LOCAL = ("file:///", "file:/")
+
 
 @dataclass(slots=True)
 class Scan:
@@ -59,10 +61,7 @@ def scan(spark: Any, table: Table, stored: Any, columns: Sequence[str]) -> Scan:
         numbers = [functions.col("_metadata.row_index").alias(ROW_COLUMN)]
         if len(paths) > 1:
             numbers.append(functions.xxhash64("_metadata.file_path").alias(FILE_COLUMN))
-            named = spark.createDataFrame([(path,) for path in paths], "path string")
-            hashes = [row[0] for row in named.select(functions.xxhash64("path")).collect()]
-            files = {value: place for place, value in enumerate(hashes)}
-            assert len(files) == len(paths), "two file names have one hash"
+            files = _places(spark, paths)
     else:
         frame = stored
         numbers = [functions.monotonically_increasing_id().alias(ROW_COLUMN)]
@@ -71,6 +70,19 @@ def scan(spark: Any, table: Table, stored: Any, columns: Sequence[str]) -> Scan:
         found = _find(column, frame.columns, name)
         picked.append(functions.col(f"`{found}`").alias(column))
     return Scan(table, rows, frame=frame.select(*picked, *numbers), files=files)
+
+
+def _places(spark: Any, paths: Sequence[str]) -> dict[int, int]:
+    """The place of every file, by the hash that Spark computes of its name; local names have two spellings."""
+    from pyspark.sql import functions
+
+    spellings = [(path.replace("file:///", start), place) for place, path in enumerate(paths) for start in _LOCAL]
+    named = spark.createDataFrame(spellings, "path string, place int")
+    rows = named.select(functions.xxhash64("path"), "place").distinct().collect()
+    places = {row[0]: row[1] for row in rows}
+    if len(set(places.values())) < len(paths):
+        raise DataRuleError("two of the table's file names have one hash; rename one of them")
+    return places
 
 
 def _local_footers(paths: Sequence[str]) -> tuple[int, pa.Schema, list[str]] | None:

@@ -16,7 +16,7 @@ from airflow_provider_mlfeat.engine.spark_bootstrap import ARCHIVE
 
 PACKAGE = "airflow_provider_mlfeat"
 # What workers need of the package: plans, functions and kernels, but neither parser nor operators.
-SHIPPED = ("__init__.py", "sql", "engine")
+SHIPPED = ("__init__.py", "errors.py", "sql", "engine")
 WARM_UP = "import airflow_provider_mlfeat.engine.spark_tasks, airflow_provider_mlfeat.engine.batch"
 
 
