@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from airflow_provider_mlfeat.engine.timings import Timings
 from airflow_provider_mlfeat.sql import plan
 
 PLAN_ID = b"plan_id"
-
-Progress = Callable[[str, float], None]
 
 
 def run_batch(
@@ -48,7 +46,7 @@ def run_batch(
         The result does not depend on it.
     :param spill_folder: where it waits; the system's temporary folder unless given.
     :param keep_dictionaries: whether strings stay dictionaries in the answer.
-    :param timings: where the seconds of the stages are added up.
+    :param timings: where the seconds of the stages are added up, and who is told of their progress.
     :return: the rows, with the plan's id in the schema's metadata.
     """
     timings = timings or Timings()

@@ -159,3 +159,9 @@ def test_unions() -> None:
 
 def test_a_query_without_a_table_is_one_row() -> None:
     assert GROUPS.batch("SELECT 1 + 1 AS two") == [(2,)]
+
+
+def test_progress_is_told_by_stage(tables: Tables) -> None:
+    stages: list[str] = []
+    run_batch(tables.plan(SQL), tables.arrow(), timings=Timings(stages.append))
+    assert {"read", "encode", "sort", "walk", "join", "decode"} == set(stages)
