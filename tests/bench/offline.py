@@ -22,8 +22,8 @@ from tests.bench.make_rivals import rival_python  # noqa: E402
 from tests.bench.measure import Run, Worker, describe_machine, print_figure, print_ratio, say  # noqa: E402
 
 RIVALS = ROOT / "tests" / "bench" / "rivals"
-STAGES = {"read": ("read",), "encode": ("encode",), "sort": ("sort",), "walk": ("walk",), "join": ("join",)}
-STAGES |= {"write": ("decode", "write")}
+STAGES: dict[str, tuple[str, ...]] = {stage: (stage,) for stage in ("read", "encode", "sort", "walk", "join")}
+STAGES["write"] = ("decode", "write")
 # (figure, ours, rival) of every variant of the data and query
 RATIOS = {
     "even": (

@@ -31,7 +31,8 @@ def start_batch(threads: int) -> tuple[Run, str]:
 
 def start_spark(threads: int, partitions: int, memory: str, split: bool | None = None) -> tuple[Run, str]:
     """The Spark driver in a local session: parquet files in, a folder of parquet files out."""
-    from airflow_provider_mlfeat.engine.spark import SparkOptions, run_spark
+    from airflow_provider_mlfeat.engine.spark import run_spark
+    from airflow_provider_mlfeat.engine.spark_planning import SparkOptions
     from airflow_provider_mlfeat.engine.spark_session import make_session
 
     settings = {"spark.driver.memory": memory, "spark.sql.shuffle.partitions": str(partitions)}

@@ -71,7 +71,8 @@ def run_job(job: Job, tables: Mapping[Table, pa.Table], seed: int = 0) -> list[d
         for chunk in chunks:
             arrived[chunk.column(0)[0].as_py()].append(chunk)
         assert set(arrived) <= set(range(job.width(level)))
-        chunks = [batch for place in range(job.width(level)) for batch in level_task(text, level, place, arrived[place])]
+        places = range(job.width(level))
+        chunks = [batch for place in places for batch in level_task(text, level, place, arrived[place])]
     assert all(batch.schema != CHUNK_SCHEMA for batch in chunks)
     names = [str(place) for place in range(len(answer_columns(job)))]
     return [row for batch in chunks for row in batch.rename_columns(names).to_pylist()]

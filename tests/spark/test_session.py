@@ -1,4 +1,4 @@
-"""The Spark driver in a real session: same cells as batch from files, frames and memory; errors, progress, cancelling."""
+"""The Spark driver in a real session: the cells of batch, errors, progress, cancelling."""
 
 from __future__ import annotations
 

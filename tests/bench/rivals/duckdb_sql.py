@@ -21,7 +21,8 @@ WITH request AS MATERIALIZED (
 -- requests of a user: every row of the frame is a request itself
 own AS MATERIALIZED (
     SELECT r, user_id, pair_id, row_number() OVER w AS n,
-        count(*) OVER (PARTITION BY user_id ORDER BY t RANGE BETWEEN UNBOUNDED PRECEDING AND {d14} + 1 PRECEDING) AS old,
+        count(*) OVER (PARTITION BY user_id ORDER BY t RANGE BETWEEN UNBOUNDED PRECEDING AND {d14} + 1 PRECEDING) AS
+            old,
         row_number() OVER (ORDER BY user_id, t, r) - row_number() OVER w AS base
     FROM request WINDOW w AS (PARTITION BY user_id ORDER BY t, r)),
 own_rank AS MATERIALIZED (SELECT base + n AS n, pair_id AS v FROM own),
@@ -46,7 +47,8 @@ own_feature AS (
 -- comments of a product: only comments and the request's own blank row are seen
 comment AS MATERIALIZED (
     SELECT row_number() OVER (ORDER BY k, t, file_row_number) AS n, * FROM (
-        SELECT sku_id AS k, epoch_ms(ingestionTime) AS t, comment_num, has_bad_comment, bad_comment_rate, file_row_number
+        SELECT sku_id AS k, epoch_ms(ingestionTime) AS t, comment_num, has_bad_comment, bad_comment_rate,
+            file_row_number
         FROM read_parquet('{data}/bo_comment.parquet', file_row_number = true))),
 comment_end AS (SELECT k, t, min(n) AS first, max(n) AS last FROM comment GROUP BY k, t),
 comment_key AS (SELECT k, min(n) AS first FROM comment GROUP BY k),
@@ -59,14 +61,17 @@ comment_seen AS (
     SELECT r, n >= range_n AS in_64d, comment_num::VARCHAR AS comment_num, has_bad_comment, bad_comment_rate,
         last - n < 10 AS in_rows
     FROM (SELECT r, last, greatest(range_n, last - {other_max} + 2) AS range_n, unnest(range(
-            least(greatest(range_n, last - {other_max} + 2), greatest(first, last - 9)), last + 1)) AS n FROM comment_frame)
+            least(greatest(range_n, last - {other_max} + 2), greatest(first, last - 9)),
+                last + 1)) AS n FROM comment_frame)
     JOIN comment USING (n)
     UNION ALL SELECT r, true, '0', '', 0, true FROM request),
 rate_feature AS (
-    SELECT r, max(bad_comment_rate) FILTER (in_64d) AS rate_max_64d, min(bad_comment_rate) FILTER (in_rows) AS rate_min_rows,
+    SELECT r, max(bad_comment_rate) FILTER (in_64d) AS rate_max_64d,
+        min(bad_comment_rate) FILTER (in_rows) AS rate_min_rows,
         min(bad_comment_rate) FILTER (in_64d) AS rate_min_64d FROM comment_seen GROUP BY r),
 number_count AS (SELECT r, comment_num AS v, count(*) AS c FROM comment_seen WHERE in_64d GROUP BY r, v),
-number_feature AS (SELECT r, {distinct_c} AS comment_nums_64d, {top_c} AS comment_num_top_64d FROM number_count GROUP BY r),
+number_feature AS (SELECT r, {distinct_c} AS comment_nums_64d,
+    {top_c} AS comment_num_top_64d FROM number_count GROUP BY r),
 bad_count AS (SELECT r, has_bad_comment AS v, count(*) AS c FROM comment_seen WHERE in_64d GROUP BY r, v),
 bad_feature AS (SELECT r, {distinct_c} AS has_bads_64d, {top_c} AS has_bad_top_64d FROM bad_count GROUP BY r),
 
@@ -104,23 +109,27 @@ label AS (SELECT reqId AS k, arg_max({{'v': actionValue}}, file_row_number).v AS
     FROM read_parquet('{data}/action.parquet', file_row_number = true) GROUP BY reqId),
 product AS (SELECT sku_id AS k, arg_max({{'a1': a1, 'a2': a2, 'a3': a3, 'br': br, 'cate': cate, 't': ingestionTime}},
     file_row_number) AS p FROM read_parquet('{data}/bo_product.parquet', file_row_number = true) GROUP BY sku_id),
-person AS (SELECT user_id AS k, arg_max({{'age': age, 't': ingestionTime, 'sex': sex, 'level': user_lv_cd}}, file_row_number)
+person AS (SELECT user_id AS k, arg_max({{'age': age, 't': ingestionTime, 'sex': sex, 'level': user_lv_cd}},
+    file_row_number)
     AS u FROM read_parquet('{data}/bo_user.parquet', file_row_number = true) GROUP BY user_id)
 
-SELECT q.reqId AS request_1, make_timestamp_ms(q.t) AS event_time, q.reqId AS request_text, q.pair_id, q.sku_id, q.user_id,
+SELECT q.reqId AS request_1, make_timestamp_ms(q.t) AS event_time, q.reqId AS request_text, q.pair_id, q.sku_id,
+    q.user_id,
     user_pairs_rows, user_pair_share_rows, user_pair_share_14d, user_pairs_14d,
     CASE WHEN q.pair_id IS NOT NULL THEN pair_count_rows END AS pair_count_rows,
     (dayofweek(make_timestamp_ms(q.t + 28800000)) + 1)::INTEGER AS day_of_week,
     CASE WHEN dayofweek(make_timestamp_ms(q.t + 28800000)) BETWEEN 1 AND 5 THEN 1 ELSE 0 END AS working_day,
     q.reqId AS request_2, label, p.a1 AS product_a1, p.a2 AS product_a2, p.a3 AS product_a3, p.br AS product_br,
     p.cate AS product_cate, p.t AS product_time, u.age AS user_age, u.t AS user_time, u.sex AS user_sex,
-    u.level AS user_level, q.reqId AS request_3, rate_max_64d, rate_min_rows, rate_min_64d, comment_nums_64d, has_bads_64d,
+    u.level AS user_level, q.reqId AS request_3, rate_max_64d, rate_min_rows, rate_min_64d, comment_nums_64d,
+        has_bads_64d,
     has_bad_top_64d, comment_num_top_64d, q.reqId AS request_4, br_top_10h, cate_top_10h, model_top_7d, models_14d,
     models_7d, types_14d, type_top_7d, type_top_14d
 FROM request q
     JOIN own_feature USING (r) JOIN rate_feature USING (r) JOIN number_feature USING (r) JOIN bad_feature USING (r)
     JOIN model_feature USING (r) JOIN type_feature USING (r) JOIN br_feature USING (r) JOIN cate_feature USING (r)
-    LEFT JOIN label ON q.reqId = label.k LEFT JOIN product ON q.sku_id = product.k LEFT JOIN person ON q.user_id = person.k
+    LEFT JOIN label ON q.reqId = label.k LEFT JOIN product ON q.sku_id = product.k LEFT JOIN person ON q.user_id =
+        person.k
 ) TO '{out}' (FORMAT parquet)
 """
 

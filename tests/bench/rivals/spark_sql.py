@@ -21,7 +21,8 @@ DISTINCT = "count(CASE WHEN s = '{s}' AND {n} > 0 AND v IS NOT NULL THEN 1 END)"
 OWN = """
 WITH ranked AS (
     SELECT r, user_id, pair_id, row_number() OVER (PARTITION BY user_id ORDER BY t, r) AS n,
-        count(*) OVER (PARTITION BY user_id ORDER BY t RANGE BETWEEN UNBOUNDED PRECEDING AND {before_d14} PRECEDING) AS old
+        count(*) OVER (PARTITION BY user_id ORDER BY t RANGE BETWEEN UNBOUNDED PRECEDING AND {before_d14} PRECEDING)
+            AS old
     FROM request),
 seen AS (
     SELECT r, user_id, pair_id AS current_pair, n AS end_n, greatest(old + 1, n - {user_max} + 1) AS range_n,
@@ -59,7 +60,8 @@ WITH frames AS (
     FROM comment_ranked WHERE is_request = 1 AND n > 0),
 seen AS (
     SELECT r, last - n < range_rows AS in_64d, last - n < 10 AS in_rows, comment_num, has_bad_comment, bad_comment_rate
-    FROM frames JOIN (SELECT k, n, comment_num, has_bad_comment, bad_comment_rate FROM comment_ranked WHERE is_request = 0)
+    FROM frames JOIN (SELECT k, n, comment_num, has_bad_comment,
+        bad_comment_rate FROM comment_ranked WHERE is_request = 0)
         USING (k, n)
     UNION ALL SELECT r, true, true, 0, '', 0F FROM request),
 rate AS (
@@ -87,7 +89,8 @@ seen AS (
     UNION ALL SELECT r, true, true, '', '', '', '' FROM request),
 counted AS (
     SELECT r, s, v, count(*) AS c_14d, count_if(in_7d) AS c_7d, count_if(in_10h) AS c_10h
-    FROM (SELECT r, in_10h, in_7d, stack(4, 'model', model_id, 'type', type, 'cate', cate, 'br', br) AS (s, v) FROM seen)
+    FROM (SELECT r, in_10h, in_7d, stack(4, 'model', model_id, 'type', type, 'cate', cate, 'br', br) AS (s,
+        v) FROM seen)
     WHERE in_10h OR s IN ('model', 'type')
     GROUP BY r, s, v)
 SELECT r, {top_br_c_10h} AS br_top_10h, {top_cate_c_10h} AS cate_top_10h, {top_model_c_7d} AS model_top_7d,
@@ -102,18 +105,21 @@ product AS (SELECT sku_id AS k, max_by(struct(a1, a2, a3, br, cate, ingestionTim
     FROM product_table GROUP BY k),
 person AS (SELECT user_id AS k, max_by(struct(age, ingestionTime AS t, sex, user_lv_cd AS level), place) AS u
     FROM user_table GROUP BY k)
-SELECT q.reqId AS request_1, timestamp_millis(q.t) AS event_time, q.reqId AS request_text, q.pair_id, q.sku_id, q.user_id,
+SELECT q.reqId AS request_1, timestamp_millis(q.t) AS event_time, q.reqId AS request_text, q.pair_id, q.sku_id,
+    q.user_id,
     user_pairs_rows, user_pair_share_rows, user_pair_share_14d, user_pairs_14d,
     CASE WHEN q.pair_id IS NOT NULL THEN pair_count_rows END AS pair_count_rows,
     dayofweek(timestamp_millis(q.t)) AS day_of_week,
     CASE WHEN dayofweek(timestamp_millis(q.t)) BETWEEN 2 AND 6 THEN 1 ELSE 0 END AS working_day,
     q.reqId AS request_2, label, p.a1 AS product_a1, p.a2 AS product_a2, p.a3 AS product_a3, p.br AS product_br,
     p.cate AS product_cate, p.t AS product_time, u.age AS user_age, u.t AS user_time, u.sex AS user_sex,
-    u.level AS user_level, q.reqId AS request_3, rate_max_64d, rate_min_rows, rate_min_64d, comment_nums_64d, has_bads_64d,
+    u.level AS user_level, q.reqId AS request_3, rate_max_64d, rate_min_rows, rate_min_64d, comment_nums_64d,
+        has_bads_64d,
     has_bad_top_64d, comment_num_top_64d, q.reqId AS request_4, br_top_10h, cate_top_10h, model_top_7d, models_14d,
     models_7d, types_14d, type_top_7d, type_top_14d
 FROM request q JOIN own_feature USING (r) JOIN comment_feature USING (r) JOIN action_feature USING (r)
-    LEFT JOIN label ON q.reqId = label.k LEFT JOIN product ON q.sku_id = product.k LEFT JOIN person ON q.user_id = person.k
+    LEFT JOIN label ON q.reqId = label.k LEFT JOIN product ON q.sku_id = product.k LEFT JOIN person ON q.user_id =
+        person.k
 """
 
 DAY = 86_400_000

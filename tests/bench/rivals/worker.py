@@ -4,14 +4,16 @@ import json
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 
-def serve(start):
+def serve(start: Callable[..., tuple[Callable[..., dict[str, Any] | None], str]]) -> None:
     """Call `start(**options)` with the first line's options, then its `run` once per further line until the end."""
     replies = sys.stdout
     sys.stdout = sys.stderr  # whatever a library prints is no reply
 
-    def reply(message):
+    def reply(message: dict[str, Any]) -> None:
         replies.write(json.dumps(message) + "\n")
         replies.flush()
 

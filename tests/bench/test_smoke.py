@@ -1,0 +1,73 @@
+"""The benches still run and still find equal answers; what they measure on tiny data means nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.data import Size, generate
+from tests.bench.measure import tree_cpu
+from tests.conformance.drivers import spark_is_here
+
+BENCH = Path(__file__).parent
+KEYS = ["figure", "value", "unit", "rival", "rival_value", "ratio"]
+
+
+def figures(script: str, *arguments: str) -> dict[str, dict[str, Any]]:
+    """What a bench prints; nothing else may stand on its standard output."""
+    command = [sys.executable, str(BENCH / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(list(line) == KEYS for line in lines)
+    return {line["figure"]: line for line in lines}
+
+
+def test_offline_against_duckdb() -> None:
+    pytest.importorskip("duckdb")
+    arguments = ["--scale", "0.003", "--rounds", "1", "--rivals-here", "--engines", "batch", "duckdb"]
+    printed = figures("offline.py", *arguments, "--variants", "even", "skew", "unlimited")
+    assert printed["offline.batch_vs_duckdb"]["ratio"] > 0
+    assert printed["offline.batch_peak_mib"]["value"] > 10
+    shares = [line["value"] for name, line in printed.items() if name.startswith("offline.batch_share")]
+    assert sum(shares) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.skipif(not spark_is_here(), reason="Spark needs pyspark and a Java runtime")
+def test_offline_against_spark_sql() -> None:
+    arguments = ["--scale", "0.001", "--rounds", "1", "--rivals-here", "--engines", "batch", "sparksql"]
+    printed = figures("offline.py", *arguments, "--threads", "2", "--memory", "1g", "--variants", "even")
+    assert printed["offline.batch_vs_sparksql"]["ratio"] > 0
+
+
+def test_request() -> None:
+    printed = figures("request.py", "--scale", "0.003", "--requests", "50", "--starts", "1")
+    assert set(printed) == {
+        *("request.p50_ms", "request.p99_ms", "request.per_second_core"),
+        *("request.long_window_ms", "request.cold_start_s"),
+    }
+
+
+def test_data_is_the_same_every_time_and_skew_is_what_it_says() -> None:
+    size = Size(0.003, 0.2)
+    first, again = generate(size), generate(size)
+    assert all(first[name].equals(again[name]) for name in first)
+    pairs = first["bo_action"].column("pair_id").combine_chunks().value_counts()
+    assert max(pairs.field("counts").to_pylist()) >= size.actions * 0.2
+
+
+def test_cpu_counts_processes_that_ended() -> None:
+    spin = "import time\nwhile time.process_time() < 0.3: pass"
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {spin!r}])\nprint('done', flush=True)\ninput()"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert tree_cpu(process.pid) >= 0.29
+        process.communicate("\n")
