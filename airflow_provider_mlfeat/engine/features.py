@@ -46,6 +46,7 @@ Implementation = AggregateKernel | SplitKernel | Callable[..., Any]
 _TEXT_ENTRIES = 1 << 23  # how many entries of texts one chunk may hold, unless one row alone has more
 _FLAT_ROWS = 1 << 21  # how many rows of frames are written out at a time
 _ROWS_PER_THREAD = 20_000  # fewer are not worth a thread
+_FEW_VALUES = 1 << 13  # so many values can be counted without hashing
 _NO_LABELS = np.empty(0, np.int64)
 
 
@@ -121,6 +122,7 @@ class FramedRows:
         program = FeatureProgram(calls)
         data = _Matrices(self, program)
         features = program.bound(data.number_of, zero=data.zero_of)
+        data.set_spread(features)
         count = self.length
         bits = np.zeros((len(features), count), np.int64)
         valid = np.zeros((len(features), count), np.uint8)
@@ -429,6 +431,15 @@ class _Matrices:
             self.now_kept = np.ones((len(masks) + 1, main), np.uint8)
             for number, rows in enumerate(masks):
                 self.now_kept[number + 1] = rows[:main]
+
+    def set_spread(self, features: Bits) -> None:
+        """Say of which columns there are few values, close to one another."""
+        for column in np.unique(features[:, Field.COLUMN]).tolist():
+            low = min(int(part[column].min(initial=0)) for part in (self.past, self.now))
+            high = max(int(part[column].max(initial=0)) for part in (self.past, self.now))
+            if high - low < _FEW_VALUES:
+                of_column = features[:, Field.COLUMN] == column
+                features[of_column, Field.BASE], features[of_column, Field.SPREAD] = low, high - low + 1
 
     def zero_of(self, column: int) -> int:
         """As which pattern a column's NULL counts."""

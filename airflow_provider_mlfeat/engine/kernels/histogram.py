@@ -49,6 +49,25 @@ def count_values(buffer, count, slots, keys, counts):  # type: ignore[no-untyped
 
 
 @kernel()
+def count_dense_values(buffer, count, base, slots, keys, counts):  # type: ignore[no-untyped-def]
+    """The same for values that are few above `base`, so that each has a slot of its own."""
+    found = 0
+    for place in range(count):
+        value = buffer[place]
+        entry = slots[value - base]
+        if entry < 0:
+            slots[value - base] = found
+            keys[found] = value
+            counts[found] = 1
+            found += 1
+        else:
+            counts[entry] += 1
+    for entry in range(found):
+        slots[keys[entry] - base] = -1
+    return found
+
+
+@kernel()
 def number_groups(buffer, count, slots, keys, groups):  # type: ignore[no-untyped-def]
     """Number the rows of a buffer by value, in order of first occurrence → how many groups."""
     bits = 5

@@ -15,6 +15,7 @@ from airflow_provider_mlfeat.engine.kernels.categories import largest_values, me
 from airflow_provider_mlfeat.engine.kernels.compilation import kernel
 from airflow_provider_mlfeat.engine.kernels.frames import bounds_of_row, first_after
 from airflow_provider_mlfeat.engine.kernels.histogram import (
+    count_dense_values,
     count_values,
     entropy,
     highest_count,
@@ -81,6 +82,8 @@ class Field(IntEnum):
     TEXT = 14  # number among the features that give keys; negative for others
     RESULT = 15  # where the result goes
     ZERO = 16  # the pattern as which a NULL counts in distinct counts
+    BASE = 17  # the smallest value of the column, and
+    SPREAD = 18  # how many there can be, where these are few; else 0
 
 
 FIELDS = len(Field)
@@ -102,6 +105,8 @@ _SHARED = int(Field.SHARED)
 _TEXT = int(Field.TEXT)
 _RESULT = int(Field.RESULT)
 _ZERO = int(Field.ZERO)
+_BASE = int(Field.BASE)
+_SPREAD = int(Field.SPREAD)
 
 _COUNT = int(Operation.COUNT)
 _SUM = int(Operation.SUM)
@@ -249,7 +254,10 @@ def walk(  # type: ignore[no-untyped-def]
     bits = 5
     while (1 << bits) < 2 * longest:
         bits += 1
-    slots = np.full(1 << bits, -1, np.int64)
+    room = np.int64(1) << bits
+    for feature_number in range(len(features)):
+        room = max(room, features[feature_number, _SPREAD])
+    slots = np.full(room, -1, np.int64)
     keys = np.empty(longest, np.int64)
     counts = np.empty(longest, np.int64)
     # The cell behind the last row is written, but never read, while a masked frame is gathered.
@@ -307,7 +315,11 @@ def walk(  # type: ignore[no-untyped-def]
             count = gathered
             counts_values = operation == _DISTINCT_COUNT or _TOP1_RATIO <= operation <= _ENTROPY
             if found < 0 and (counts_values or operation == _TOP_FREQUENCY):
-                found = count_values(buffer, count, slots, keys, counts)
+                if features[feature_number, _SPREAD] > 0:
+                    base = features[feature_number, _BASE]
+                    found = count_dense_values(buffer, count, base, slots, keys, counts)
+                else:
+                    found = count_values(buffer, count, slots, keys, counts)
             if operation >= _TOP_FREQUENCY:
                 text = features[feature_number, _TEXT]
                 written = 0
