@@ -26,11 +26,11 @@ from airflow_provider_mlfeat.engine.kernels.ordering import factorize
 from airflow_provider_mlfeat.engine.kernels.segments import flatten
 from airflow_provider_mlfeat.engine.kernels.sliding import slide_counts, slide_extreme
 from airflow_provider_mlfeat.engine.kernels.walk import Field, Operation, walk
+from airflow_provider_mlfeat.engine.matrices import Matrices
 from airflow_provider_mlfeat.engine.program import (
     FeatureProgram,
     FramedCall,
     Instruction,
-    Mask,
     holds_frame_call,
     newest_comparison,
     share,
@@ -46,7 +46,6 @@ Implementation = AggregateKernel | SplitKernel | Callable[..., Any]
 _TEXT_ENTRIES = 1 << 23  # how many entries of texts one chunk may hold, unless one row alone has more
 _FLAT_ROWS = 1 << 21  # how many rows of frames are written out at a time
 _ROWS_PER_THREAD = 20_000  # fewer are not worth a thread
-_FEW_VALUES = 1 << 13  # so many values can be counted without hashing
 _NO_LABELS = np.empty(0, np.int64)
 
 
@@ -120,7 +119,7 @@ class FramedRows:
         if not calls:
             return []
         program = FeatureProgram(calls)
-        data = _Matrices(self, program)
+        data = Matrices(self, program)
         features = program.bound(data.number_of, zero=data.zero_of)
         data.set_spread(features)
         count = self.length
@@ -167,7 +166,7 @@ class FramedRows:
         return encoding.decode(bits, valid_mask(valid))
 
     def _slide(
-        self, instruction: Instruction, program: FeatureProgram, feature: Bits, data: _Matrices, bits: Bits,
+        self, instruction: Instruction, program: FeatureProgram, feature: Bits, data: Matrices, bits: Bits,
         valid: NDArray[np.uint8],
     ) -> Column | None:  # fmt: skip
         """Evaluate a feature incrementally: fill in bits and valid, or return its texts."""
@@ -246,7 +245,7 @@ class FramedRows:
         return room
 
     def _walk_chunk(
-        self, program: FeatureProgram, features: Bits, data: _Matrices, chunk: tuple[int, int], bits: Bits,
+        self, program: FeatureProgram, features: Bits, data: Matrices, chunk: tuple[int, int], bits: Bits,
         valid: NDArray[np.uint8],
     ) -> dict[int, Column]:  # fmt: skip
         """Walk a range of rows → the text columns of these rows, in the timeline's order."""
@@ -395,61 +394,6 @@ class _FlatFrames:
         return Column.from_values(values, call.type)
 
 
-class _Matrices:
-    """The columns and masks of a program as matrices over the history and the current rows."""
-
-    def __init__(self, source: FramedRows, program: FeatureProgram) -> None:
-        timeline = source.timeline
-        encoded = [source.encoded(expression) for expression in program.expressions]
-        columns = [bits for bits, _ in encoded]
-        self._zeros = [encoding.zero for _, encoding in encoded]
-        # A program of nothing but count(*) has no column; the walk still wants to point at one, and it looks at the
-        # current row before it knows whether there is one.
-        width, height = max(len(timeline.history), 1), max(len(columns), 1)
-        self.past = np.zeros((height, width), np.int64)
-        for row, column in zip(self.past, columns, strict=False):
-            np.take(column, timeline.history, out=row[: len(timeline.history)])
-        main = source.parts[0].length
-        self._numbers: dict[Mask, int] = {(): 0}
-        masks: list[NDArray[np.bool_]] = []
-        for mask in program.masks:
-            rows = _mask_rows(source, program, mask)
-            if rows is None:
-                self._numbers[mask] = 0
-            else:
-                self._numbers[mask] = len(masks) + 1
-                masks.append(rows)
-        self.past_kept = np.ones((len(masks) + 1, width), np.uint8)
-        for number, rows in enumerate(masks):
-            self.past_kept[number + 1, : len(timeline.history)] = rows[timeline.history]
-        if timeline.holds_main:
-            self.now, self.now_kept = self.past, self.past_kept
-        else:
-            self.now = np.zeros((height, main), np.int64)
-            for row, column in zip(self.now, columns, strict=False):
-                row[:] = column[:main]
-            self.now_kept = np.ones((len(masks) + 1, main), np.uint8)
-            for number, rows in enumerate(masks):
-                self.now_kept[number + 1] = rows[:main]
-
-    def set_spread(self, features: Bits) -> None:
-        """Say of which columns there are few values, close to one another."""
-        for column in np.unique(features[:, Field.COLUMN]).tolist():
-            low = min(int(part[column].min(initial=0)) for part in (self.past, self.now))
-            high = max(int(part[column].max(initial=0)) for part in (self.past, self.now))
-            if high - low < _FEW_VALUES:
-                of_column = features[:, Field.COLUMN] == column
-                features[of_column, Field.BASE], features[of_column, Field.SPREAD] = low, high - low + 1
-
-    def zero_of(self, column: int) -> int:
-        """As which pattern a column's NULL counts."""
-        return self._zeros[column]
-
-    def number_of(self, mask: Mask) -> int:
-        """Where a mask is; 0 when it holds for all rows."""
-        return self._numbers[mask]
-
-
 _SLIDING = (
     Operation.DISTINCT_COUNT,
     Operation.TOP1_RATIO,
@@ -457,19 +401,6 @@ _SLIDING = (
     Operation.MINIMUM,
     Operation.MAXIMUM,
 )
-
-
-def _mask_rows(source: FramedRows, program: FeatureProgram, mask: Mask) -> NDArray[np.bool_] | None:
-    """The rows that a mask keeps, or None when it keeps all."""
-    kept: NDArray[np.bool_] | None = None
-    for number, is_condition in mask:
-        column = source.column(program.expressions[number])
-        terms = [] if column.valid is None else [column.valid]
-        if is_condition:
-            terms.append(column.values.astype(np.bool_))
-        for term in terms:
-            kept = term if kept is None else kept & term
-    return kept
 
 
 def _aggregate_segments(call: FrameCall, columns: Sequence[Column], bounds: Bits, settings: Settings) -> Column:
