@@ -82,7 +82,8 @@ def write_table(table: pa.Table, path: str | Path, timings: Timings | None = Non
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with (timings or Timings()).stage("write"):
-            pq.write_table(table, aside)
+            # Features are read as a whole: the smallest and largest value of every page serve nobody.
+            pq.write_table(table, aside, write_statistics=False)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -46,6 +46,7 @@ Implementation = AggregateKernel | SplitKernel | Callable[..., Any]
 _TEXT_ENTRIES = 1 << 23  # how many entries of texts one chunk may hold, unless one row alone has more
 _FLAT_ROWS = 1 << 21  # how many rows of frames are written out at a time
 _ROWS_PER_THREAD = 20_000  # fewer are not worth a thread
+_LONG_FRAME = 64  # rows of a frame, on average, from which sliding may pay
 _NO_LABELS = np.empty(0, np.int64)
 
 
@@ -212,7 +213,7 @@ class FramedRows:
             return False
         low, high = self.bounds.low[feature[Field.FRAME]], self.bounds.high[feature[Field.FRAME]]
         read = int((high - low).sum())
-        if read < 64 * len(low):
+        if read < _LONG_FRAME * len(low):
             return False
         moved = int(np.abs(np.diff(low)).sum() + np.abs(np.diff(high)).sum())
         return read > 8 * moved
