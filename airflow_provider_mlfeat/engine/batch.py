@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_mlfeat.engine.column import Column
 from airflow_provider_mlfeat.engine.expressions import EvaluationContext
 from airflow_provider_mlfeat.engine.features import Settings
 from airflow_provider_mlfeat.engine.pruning import prune
@@ -45,7 +46,7 @@ def run_batch(
     :param memory_limit: bytes that the rows at work may take; more than that waits on disk, by partitions of the key.
         The result does not depend on it.
     :param spill_folder: where it waits; the system's temporary folder unless given.
-    :param keep_dictionaries: whether strings stay dictionaries in the answer.
+    :param keep_dictionaries: whether strings with few distinct values stay dictionaries in the answer.
     :param timings: where the seconds of the stages are added up, and who is told of their progress.
     :return: the rows, with the plan's id in the schema's metadata.
     """
@@ -71,9 +72,13 @@ def run_batch(
 
 def to_table(query: plan.Plan, rows: Rows, keep_dictionaries: bool = False) -> pa.Table:
     """The rows of a plan as an Arrow table that says which plan they come from."""
-    arrays = [column.to_arrow(keep_dictionaries) for column in rows.columns]
+    arrays = [column.to_arrow(keep_dictionaries and _has_few_strings(column)) for column in rows.columns]
     fields = [pa.field(column.name, array.type) for column, array in zip(query.schema, arrays, strict=True)]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, {PLAN_ID: query.plan_id.encode()}))
+
+
+def _has_few_strings(column: Column) -> bool:
+    return column.dictionary is not None and 4 * len(column.dictionary) <= len(column)
 
 
 def write_table(table: pa.Table, path: str | Path, timings: Timings | None = None) -> None:
@@ -82,8 +87,17 @@ def write_table(table: pa.Table, path: str | Path, timings: Timings | None = Non
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with (timings or Timings()).stage("write"):
-            # Features are read as a whole: the smallest and largest value of every page serve nobody.
-            pq.write_table(table, aside, write_statistics=False)
+            _write_parquet(table, aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    # Strings are plain strings to who reads the file: the Arrow schema, which knows of dictionaries, is not stored.
+    dictionaries = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    options: dict[str, Any] = {"use_dictionary": dictionaries or True, "store_schema": False}
+    # Features are read as a whole: the smallest and largest value of every page serve nobody.
+    with pq.ParquetWriter(path, table.schema, write_statistics=False, **options) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(table.schema.metadata or {})
