@@ -22,7 +22,7 @@ def start_batch(threads: int) -> tuple[Run, str]:
 
     def run(data: str, out: str, maxsize: bool) -> dict[str, Any]:
         timings = Timings()
-        answer = run_batch(plans[maxsize], _paths(data), threads=threads, timings=timings)
+        answer = run_batch(plans[maxsize], _paths(data), threads=threads, keep_dictionaries=True, timings=timings)
         write_table(answer, out, timings)
         return {"seconds": timings.seconds}
 
