@@ -83,7 +83,8 @@ def _replay(plan: Plan, database: Database) -> Iterator[Row]:
 
 def spark(plan: Plan, database: Database) -> Rows:
     """The Spark driver, told to spread even these few rows over partitions and to split every key it can."""
-    from airflow_provider_mlfeat.engine.spark import SparkOptions, run_spark
+    from airflow_provider_mlfeat.engine.spark import run_spark
+    from airflow_provider_mlfeat.engine.spark_planning import SparkOptions
 
     options = SparkOptions(tiny_rows=0, rows_per_partition=1, split_hot_keys=True)
     return answer(

@@ -117,7 +117,8 @@ def databases(draw: st.DrawFn, most_rows: int = 8, bad_times: bool = True) -> Da
     rows: dict[str, list[Row]] = {}
     # Few keys make partitions and joins with many rows, many keys make empty ones.
     keys = st.lists(st.sampled_from(_VALUES["k"]), min_size=1, max_size=4)
-    choices = {**_VALUES, "k": draw(keys), "g": draw(st.sampled_from([[0], [None, 1], _VALUES["g"]]))}
+    groups: list[list[Any]] = [[0], [None, 1], _VALUES["g"]]
+    choices = {**_VALUES, "k": draw(keys), "g": draw(st.sampled_from(groups))}
     cells = st.tuples(*(st.sampled_from(choices[column]) for column in COLUMNS if column != "id"))
     for number, name in enumerate(TABLES):
         fewest = min(most_rows, draw(st.sampled_from([0, 3, 6])))

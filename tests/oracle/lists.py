@@ -138,8 +138,8 @@ def get_json_object(call: Invocation, text: str, pointer: str) -> str | None:
         return None
     if pointer and not pointer.startswith("/"):
         return None
-    for step in pointer.split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
+    for escaped in pointer.split("/")[1:]:
+        step = escaped.replace("~1", "/").replace("~0", "~")
         if isinstance(found, dict) and step in found:
             found = found[step]
         elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
