@@ -18,7 +18,11 @@ _FEW_VALUES = 1 << 13  # so many values can be counted without hashing
 
 
 class Matrices:
-    """The columns and masks of a program as matrices over the history and the current rows."""
+    """The columns and masks of a program as matrices over the history and the current rows.
+
+    :param source: the framed rows that the columns come from.
+    :param program: the features that need them.
+    """
 
     def __init__(self, source: FramedRows, program: FeatureProgram) -> None:
         timeline = source.timeline

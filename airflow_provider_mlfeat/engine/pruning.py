@@ -92,9 +92,7 @@ def _join(relation: plan.Join, kept: Sequence[int]) -> plan.Relation:
     used = {*kept, *references(relation.condition)}
     left = sorted({*(column for column in used if column < width), *references(*relation.left_keys)})
     order = () if relation.order is None else (relation.order,)
-    right = sorted(
-        {*(column - width for column in used if column >= width), *references(*relation.right_keys), *order}
-    )
+    right = sorted({*(column - width for column in used if column >= width), *references(*relation.right_keys), *order})
     place = {column: number for number, column in enumerate([*left, *(column + width for column in right)])}
     pruned_left, pruned_right = prune(relation.left, left), prune(relation.right, right)
     joined = replace(
@@ -165,8 +163,7 @@ def _aggregate(relation: plan.Aggregate, kept: Sequence[int]) -> plan.Relation:
     below = sorted({*relation.keys, *references(*(argument for call in calls for argument in call.arguments))})
     pruned = prune(relation.input, below)
     moved = tuple(
-        replace(call, arguments=tuple(renumber(argument, below.index) for argument in call.arguments))
-        for call in calls
+        replace(call, arguments=tuple(renumber(argument, below.index) for argument in call.arguments)) for call in calls
     )
     schema = relation.schema[:width] + tuple(relation.schema[column] for column in kept if column >= width)
     aggregate = plan.Aggregate(pruned, tuple(_places(relation.keys, below)), moved, schema)

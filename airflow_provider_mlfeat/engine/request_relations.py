@@ -27,6 +27,10 @@ class RequestExecutor(Executor):
 
     :param request: (database, table) of the request table; None where the plan reads none.
     :param row: the request row.
+    :param store: the stored rows.
+    :param settings: how expressions and features are evaluated.
+    :param null_join_keys: ``match`` or ``never``.
+    :param cache: stored rows that were turned into columns already.
     """
 
     def __init__(

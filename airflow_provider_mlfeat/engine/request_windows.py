@@ -47,6 +47,9 @@ class FastStream:
     :param number: the stream's number.
     :param series: where the history lies.
     :param origins: per column that the features read the stored column.
+    :param source: the stored table of the history.
+    :param store: the stored rows.
+    :param context: time zone and parameters.
     """
 
     def __init__(

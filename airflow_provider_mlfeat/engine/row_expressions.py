@@ -30,6 +30,7 @@ class RowExpressions:
 
     :param expressions: the expressions.
     :param width: how many columns the row has.
+    :param context: time zone and parameters.
     """
 
     def __init__(self, expressions: Sequence[Expression], width: int, context: EvaluationContext) -> None:

@@ -22,7 +22,6 @@ from airflow_provider_mlfeat.engine import spark_bootstrap
 from airflow_provider_mlfeat.engine.column import arrow_type
 from airflow_provider_mlfeat.engine.pruning import prune
 from airflow_provider_mlfeat.engine.reading import inputs_of
-from airflow_provider_mlfeat.engine.spark_fragments import SINGLE_ROW, Table, narrowed
 from airflow_provider_mlfeat.engine.spark_job import Job
 from airflow_provider_mlfeat.engine.spark_planning import (
     SparkOptions,
@@ -31,6 +30,8 @@ from airflow_provider_mlfeat.engine.spark_planning import (
     splittable_fragments,
     with_hot_keys,
 )
+from airflow_provider_mlfeat.engine.spark_ports import SINGLE_ROW, Table
+from airflow_provider_mlfeat.engine.spark_relations import narrowed
 from airflow_provider_mlfeat.engine.spark_scan import Scan, scan
 from airflow_provider_mlfeat.engine.spark_session import (
     is_connect,

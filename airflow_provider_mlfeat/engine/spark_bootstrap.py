@@ -16,8 +16,8 @@ def worker_function(entry: str, *arguments: Any) -> Callable[[Iterable[Any]], It
 
     def run(batches: Iterable[Any]) -> Iterator[Any]:
         import importlib
-        import os
         import sys
+        from pathlib import Path
 
         name = "airflow_provider_mlfeat.engine.spark_tasks"
         try:
@@ -27,9 +27,9 @@ def worker_function(entry: str, *arguments: Any) -> Callable[[Iterable[Any]], It
                 raise
             from pyspark import SparkFiles
 
-            for folder in (os.getcwd(), SparkFiles.getRootDirectory()):
-                if os.path.isdir(os.path.join(folder, ARCHIVE)):
-                    sys.path.insert(0, os.path.join(folder, ARCHIVE))
+            for folder in (Path.cwd(), Path(SparkFiles.getRootDirectory())):
+                if (folder / ARCHIVE).is_dir():
+                    sys.path.insert(0, str(folder / ARCHIVE))
                     break
             tasks = importlib.import_module(name)
         from pyspark import TaskContext

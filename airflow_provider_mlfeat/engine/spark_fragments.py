@@ -13,83 +13,27 @@ invariant of `_Piece.relation` is the original columns, at their numbers, follow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
-from airflow_provider_mlfeat.engine.pruning import references, renumber, select
+from airflow_provider_mlfeat.engine.pruning import renumber, select
 from airflow_provider_mlfeat.engine.reading import inputs_of
+from airflow_provider_mlfeat.engine.spark_ports import PORT, SINGLE_ROW, Fragment, Port, Reach, Route, Table
+from airflow_provider_mlfeat.engine.spark_relations import (
+    has_filter,
+    map_sources,
+    moved_key,
+    reach_of,
+    references_to,
+    trace,
+)
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.types import BIGINT
 
-PORT = "#port"  # the database of a fragment's ports: no stored table can have it
-SINGLE_ROW = (PORT, "single_row")  # a table of one row without columns
 ARRIVAL = plan.Column("#arrival", BIGINT)
 # A right side of a join goes to every partition as a copy when it has at most so many rows, and at most this part of
 # the left side's rows; a few rows are copied in any case.
 SMALL_ROWS, SMALL_SHARE, FEW_ROWS = 200_000, 0.25, 1_000
-
-Table = tuple[str, str]
-
-
-class Route(StrEnum):
-    """How the rows of a port reach the partitions."""
-
-    KEY = "key"
-    COPY = "copy"
-    SPREAD = "spread"
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """An input of a fragment.
-
-    :param producer: number of the fragment whose output comes in.
-    :param route: how rows are spread over partitions.
-    :param key: column numbers, for ``KEY``.
-    :param order: the column that orders this port's rows in time, when a hot key may be split by it.
-    :param halo: whether a split gives later partitions a halo of this port's rows as history.
-    """
-
-    producer: int
-    route: Route
-    key: tuple[int, ...] = ()
-    order: int | None = None
-    halo: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How far back windows look, over all frames of a fragment; the width of a halo.
-
-    :param span: units of the order column; None when only row counts matter.
-    :param span_rows: how many of the newest rows of that span are enough; None is all of them.
-    :param rows: how many of the newest rows are seen whatever their time.
-    """
-
-    span: int | None
-    span_rows: int | None
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """A part of a plan.
-
-    :param relation: its sources are its ports (``PORT``, number), or one stored table for a map fragment.
-    :param ports: the inputs; empty for a map fragment.
-    :param table: the stored table of a map fragment.
-    :param arrival: how many arrival columns end the output.
-    :param level: 0 for map fragments, else one more than the highest producer.
-    :param reach: what a split of a hot key has to repeat; None when the fragment cannot be split.
-    """
-
-    relation: plan.Relation
-    ports: tuple[Port, ...]
-    table: Table | None
-    arrival: int
-    level: int
-    reach: Reach | None = None
 
 
 @dataclass(slots=True)
@@ -134,9 +78,7 @@ class _Cutter:
         self.producers[number] = producer
         made = self.fragments[producer]
         # A port's columns are called by their numbers: names may repeat in a query's output.
-        schema = tuple(
-            plan.Column(str(place), column.type) for place, column in enumerate(made.relation.schema)
-        )
+        schema = tuple(plan.Column(str(place), column.type) for place, column in enumerate(made.relation.schema))
         return _Piece(plan.Source(PORT, str(number), schema), len(schema) - made.arrival, {number: None})
 
     def table(self, table: Table, schema: plan.Schema) -> _Piece:
@@ -151,14 +93,14 @@ class _Cutter:
             # Nothing needs these rows in another place: the work is done where they are made.
             made = self.fragments[self.producers[numbers[0]]]
             name = (PORT, str(numbers[0]))
-            relation = _map_sources(
+            relation = map_sources(
                 piece.relation, lambda source: made.relation if (source.database, source.table) == name else source
             )
             reach = None if piece.spoiled else made.reach
             self.fragments.append(replace(made, relation=relation, arrival=piece.arrival, reach=reach))
         else:
             places = {str(number): str(place) for place, number in enumerate(numbers)}
-            relation = _map_sources(piece.relation, lambda source: replace(source, table=places[source.table]))
+            relation = map_sources(piece.relation, lambda source: replace(source, table=places[source.table]))
             ports = tuple(piece.ports[number] or Port(self.producers[number], Route.SPREAD) for number in numbers)
             level = 1 + max(self.fragments[port.producer].level for port in ports)
             reach = None if piece.spoiled else piece.reach
@@ -169,8 +111,8 @@ class _Cutter:
         """The same rows, those with equal key values in one partition."""
         if piece.key == key or piece.key == ():
             return piece
-        if piece.key is None and not _has_filter(piece.relation):
-            traced = [_trace(piece.relation, column) for column in key]
+        if piece.key is None and not has_filter(piece.relation):
+            traced = [trace(piece.relation, column) for column in key]
             loose = [number for number, port in piece.ports.items() if port is None]
             if all(set(places or ()) == set(loose) for places in traced):
                 for number in loose:
@@ -224,7 +166,7 @@ class _Cutter:
                 raise TypeError(f"no way to distribute {type(relation).__name__}")
 
     def project(self, piece: _Piece, expressions: Sequence[plan.Expression], schema: plan.Schema) -> _Piece:
-        key = None if piece.key is None else _moved_key(piece.key, expressions)
+        key = None if piece.key is None else moved_key(piece.key, expressions)
         if piece.key is not None and key is None:
             # Rows stay where they are, but no column says why any more.
             key = (-1,)
@@ -249,7 +191,7 @@ class _Cutter:
             return piece, tuple(columns)
         names = tuple(plan.Column(f"#key{number}", key.type) for number, key in enumerate(added))
         schema = piece.relation.schema[: piece.width] + names
-        passed = _references(schema, range(piece.width))
+        passed = references_to(schema, range(piece.width))
         return self.project(piece, (*passed, *added), schema), tuple(columns)
 
     def join(self, relation: plan.Join) -> _Piece:
@@ -310,7 +252,7 @@ class _Cutter:
             piece = self.window_group(piece, relation, key, numbers, chosen)
             places |= {place: passed + offset for offset, place in enumerate(chosen)}
         order = [*range(width), *(places[place] for place in range(len(relation.features)))]
-        expressions = _references(piece.relation.schema, order)
+        expressions = references_to(piece.relation.schema, order)
         return self.project(piece, expressions, relation.schema)
 
     def window_group(
@@ -333,7 +275,7 @@ class _Cutter:
             pieces = {number: [self.partition_all(piece) for piece in group] for number, group in pieces.items()}
             others = [piece for group in pieces.values() for piece in group]
         simple = _is_simple(main) and all(_is_simple(piece) for piece in others)
-        reach = _reach([relation.streams[number] for number in numbers]) if simple else None
+        reach = reach_of([relation.streams[number] for number in numbers]) if simple else None
         if reach is not None:
             mains_are_history = any(not relation.streams[number].instance_not_in_window for number in numbers)
             marked = [self.mark_order(main, relation.streams[numbers[0]].order, mains_are_history)]
@@ -361,13 +303,11 @@ class _Cutter:
         ports = dict(main.ports)
         for piece in others:
             ports |= piece.ports
-        return _Piece(
-            select(windows, columns), main.width + len(names), ports, main.key, reach, spoiled=reach is None
-        )
+        return _Piece(select(windows, columns), main.width + len(names), ports, main.key, reach, spoiled=reach is None)
 
     def mark_order(self, piece: _Piece, order: int | None, halo: bool) -> bool:
         """Note the order column on the piece's ports; whether all of them have it."""
-        traced = None if order is None else _trace(piece.relation, order)
+        traced = None if order is None else trace(piece.relation, order)
         if traced is None:
             return False
         for number, port in piece.ports.items():
@@ -401,7 +341,7 @@ class _Cutter:
             plan.Project(
                 piece.relation,
                 (
-                    *_references(piece.relation.schema, range(piece.width)),
+                    *references_to(piece.relation.schema, range(piece.width)),
                     plan.Literal(branch, BIGINT),
                     *_arrival_of(piece),
                     *([plan.Literal(0, BIGINT)] * (depth - piece.arrival)),
@@ -470,16 +410,6 @@ class _Cutter:
                 return self.row_count(below)
 
 
-def narrowed(relation: plan.Relation) -> plan.Relation:
-    """A pruned relation whose stored tables have only the columns that are read."""
-    if isinstance(relation, plan.Project) and isinstance(relation.input, plan.Source):
-        columns = sorted(references(*relation.expressions))
-        schema = tuple(relation.input.schema[column] for column in columns)
-        expressions = tuple(renumber(expression, columns.index) for expression in relation.expressions)
-        return replace(relation, input=replace(relation.input, schema=schema), expressions=expressions)
-    return _map_inputs(relation, narrowed)
-
-
 def cut_plan(query: plan.Plan, row_counts: dict[Table, int] | None = None) -> list[Fragment]:
     """The fragments of a plan, producers before consumers; the last one gives the answer.
 
@@ -501,7 +431,7 @@ def keep_whole(query: plan.Plan) -> list[Fragment]:
         ports.append(Port(len(cutter.fragments) - 1, Route.KEY))
         return select(plan.Source(PORT, str(len(ports) - 1), piece.relation.schema), range(piece.width))
 
-    relation = _map_sources(query.root, gather)
+    relation = map_sources(query.root, gather)
     if not ports:
         return cut_plan(query)
     return [*cutter.fragments, Fragment(relation, tuple(ports), None, 0, 1)]
@@ -526,71 +456,8 @@ def _reachable(fragments: Sequence[Fragment], last: int) -> list[Fragment]:
     ]
 
 
-def _map_sources(relation: plan.Relation, change: Callable[[plan.Source], plan.Relation]) -> plan.Relation:
-    if isinstance(relation, plan.Source):
-        return change(relation)
-    return _map_inputs(relation, lambda part: _map_sources(part, change))
-
-
-def _map_inputs(relation: plan.Relation, change: Callable[[plan.Relation], plan.Relation]) -> plan.Relation:
-    """The relation over changed inputs."""
-    match relation:
-        case plan.Project() | plan.Filter() | plan.Aggregate() | plan.Limit():
-            return replace(relation, input=change(relation.input))
-        case plan.Join():
-            return replace(relation, left=change(relation.left), right=change(relation.right))
-        case plan.Windows():
-            streams = tuple(
-                replace(stream, unions=tuple(change(union) for union in stream.unions)) for stream in relation.streams
-            )
-            return replace(relation, input=change(relation.input), streams=streams)
-        case plan.Union():
-            return replace(relation, inputs=tuple(change(part) for part in relation.inputs))
-        case _:
-            return relation
-
-
 def _arrival_of(piece: _Piece) -> tuple[plan.Expression, ...]:
-    return _references(piece.relation.schema, range(piece.width, len(piece.relation.schema)))
-
-
-def _references(schema: plan.Schema, columns: Sequence[int]) -> tuple[plan.Expression, ...]:
-    return tuple(plan.ColumnReference(column, schema[column].type) for column in columns)
-
-
-def _moved_key(key: tuple[int, ...], expressions: Sequence[plan.Expression]) -> tuple[int, ...] | None:
-    """Where the key's columns are after a projection; None when one is gone."""
-    place = {
-        expression.index: number
-        for number, expression in reversed(list(enumerate(expressions)))
-        if isinstance(expression, plan.ColumnReference)
-    }
-    return tuple(place[column] for column in key) if all(column in place for column in key) else None
-
-
-def _has_filter(relation: plan.Relation) -> bool:
-    return isinstance(relation, plan.Filter) or any(_has_filter(part) for part in inputs_of(relation))
-
-
-def _trace(relation: plan.Relation, column: int) -> dict[int, int] | None:
-    """Per port the column that `column` is a copy of; None when it is computed somewhere."""
-    match relation:
-        case plan.Source():
-            return {int(relation.table): column} if relation.database == PORT else None
-        case plan.Project():
-            expression = relation.expressions[column]
-            return _trace(relation.input, expression.index) if isinstance(expression, plan.ColumnReference) else None
-        case plan.Filter():
-            return _trace(relation.input, column)
-        case plan.Join():
-            return _trace(relation.left, column) if column < len(relation.left.schema) else None
-        case plan.Union():
-            traced = [_trace(part, column) for part in relation.inputs]
-            if any(places is None for places in traced):
-                return None
-            return {port: place for places in traced if places is not None for port, place in places.items()}
-        case _:
-            return None
+    return references_to(piece.relation.schema, range(piece.width, len(piece.relation.schema)))
 
 
 def _is_simple(piece: _Piece) -> bool:
@@ -602,33 +469,9 @@ def _widened(piece: _Piece, width: int, schema: plan.Schema) -> plan.Relation:
     """A union's rows in the columns of the main input, which may carry features and more arrival columns."""
     relation = piece.relation
     missing = len(schema) - width - piece.arrival
-    expressions: list[plan.Expression] = [*_references(schema, range(width))]
+    expressions: list[plan.Expression] = [*references_to(schema, range(width))]
     expressions += [plan.Literal(None, column.type) for column in schema[width:]]
     if missing == 0:
         # Same shape: hand the arrival on instead of inventing one, so that nothing is projected at all.
         return relation
     return plan.Project(select(relation, range(width)), tuple(expressions), schema)
-
-
-def _reach(streams: Sequence[plan.Stream]) -> Reach | None:
-    """How far back the frames look; None when one of them sees everything, or nothing orders its rows in time."""
-    if any(stream.order is None for stream in streams) or len({stream.order for stream in streams}) != 1:
-        return None
-    span: int | None = None
-    span_rows: int | None = 0
-    rows = 0
-    for frame in (frame for stream in streams for frame in stream.frames):
-        if frame.unit == "rows":
-            if frame.start is None:
-                return None
-            rows = max(rows, frame.start)
-        elif frame.start is None:
-            return None
-        else:
-            span = max(span or 0, frame.start)
-            if frame.maxsize is None or frame.end > 0:
-                # A frame that ends before the current row keeps its newest rows, not those of the whole span.
-                span_rows = None
-            elif span_rows is not None:
-                span_rows = max(span_rows, frame.maxsize)
-    return Reach(span, span_rows if span is not None else 0, rows)

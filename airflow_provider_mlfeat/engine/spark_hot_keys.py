@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.kernels.ordering import group_rows
-from airflow_provider_mlfeat.engine.spark_fragments import Reach
+from airflow_provider_mlfeat.engine.spark_ports import Reach
 
 # Halo rows keep their order among themselves but have a negative arrival, by which they are known.
 HALO_SHIFT = 1 << 62

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from airflow_provider_mlfeat.engine.spark_fragments import Fragment, Port, Reach, Route, Table
 from airflow_provider_mlfeat.engine.spark_hot_keys import HotKeys
+from airflow_provider_mlfeat.engine.spark_ports import Fragment, Port, Reach, Route, Table
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.functions.user import import_user_functions, user_function_modules
 

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from airflow_provider_mlfeat.engine.column import arrow_type
 from airflow_provider_mlfeat.engine.reading import needed_columns
-from airflow_provider_mlfeat.engine.spark_fragments import SINGLE_ROW, Fragment, Route, Table, cut_plan, keep_whole
+from airflow_provider_mlfeat.engine.spark_fragments import cut_plan, keep_whole
 from airflow_provider_mlfeat.engine.spark_hot_keys import HotKeys, find_hot_keys
 from airflow_provider_mlfeat.engine.spark_job import Job
+from airflow_provider_mlfeat.engine.spark_ports import SINGLE_ROW, Fragment, Route, Table
 from airflow_provider_mlfeat.sql import plan
 
 WORKING_FACTOR = 4  # memory that a partition takes while it is computed, per byte of its rows

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from airflow_provider_mlfeat.engine.spark_fragments import Table
+from airflow_provider_mlfeat.engine.spark_ports import Table
 from airflow_provider_mlfeat.engine.spark_tasks import FILE_COLUMN, ROW_COLUMN
 from airflow_provider_mlfeat.sql.errors import DataRuleError, nearest_name
 
@@ -90,14 +90,14 @@ def _local_footers(paths: Sequence[str]) -> tuple[int, pa.Schema, list[str]] | N
     import pyarrow.dataset as ds
 
     local = [path.removeprefix("file://") for path in paths]
-    if not all(os.path.exists(path) for path in local):
+    if not all(Path(path).exists() for path in local):
         return None
     found = [ds.dataset(path, format="parquet") for path in local]
     fragments = [fragment for dataset in found for fragment in dataset.get_fragments()]
     if any(fragment.physical_schema != fragments[0].physical_schema for fragment in fragments[1:]):
         return None
     rows = sum(fragment.metadata.num_rows for fragment in fragments)
-    return rows, fragments[0].physical_schema, [f"file://{os.path.abspath(fragment.path)}" for fragment in fragments]
+    return rows, fragments[0].physical_schema, [f"file://{Path(fragment.path).absolute()}" for fragment in fragments]
 
 
 def _spark_schema(schema: pa.Schema) -> Any:

@@ -56,6 +56,10 @@ def parallelism(spark: Any) -> int:
     return int(spark.sparkContext.defaultParallelism)
 
 
+# Set on a session that has the package already.
+_SHIPPED = "_mlfeat_shipped"
+
+
 def needs_package(spark: Any) -> bool:
     """Whether workers run on other machines, where this package may be absent."""
     return is_connect(spark) or not str(spark.sparkContext.master).startswith("local")
@@ -63,11 +67,11 @@ def needs_package(spark: Any) -> bool:
 
 def ship_package(spark: Any) -> None:
     """Give the workers this package with its kernels' cache, once per session."""
-    if getattr(spark, "_mlfeat_shipped", False):
+    if getattr(spark, _SHIPPED, False):
         return
     archive = package_archive()
     spark.addArtifacts(f"{archive}#{ARCHIVE}", archive=True)
-    spark._mlfeat_shipped = True
+    setattr(spark, _SHIPPED, True)
 
 
 def package_archive(folder: Path | None = None) -> Path:

@@ -19,9 +19,9 @@ from airflow_provider_mlfeat.engine.column import arrow_type
 from airflow_provider_mlfeat.engine.kernels.hashing import hash_numbers, hash_strings
 from airflow_provider_mlfeat.engine.reading import inputs_of
 from airflow_provider_mlfeat.engine.relations import origin
-from airflow_provider_mlfeat.engine.spark_fragments import PORT, Fragment, Port, Route
 from airflow_provider_mlfeat.engine.spark_hot_keys import HALO_SHIFT, HotKeys, halos, parts_of_rows, split
 from airflow_provider_mlfeat.engine.spark_job import Job
+from airflow_provider_mlfeat.engine.spark_ports import PORT, Fragment, Port, Route
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 
@@ -44,7 +44,7 @@ Batches = Iterable[pa.RecordBatch]
 def map_task(job_text: str, table: tuple[str, str], batches: Batches) -> Iterator[pa.RecordBatch]:
     """Rows of a stored table → chunks for the fragments that read it, or the answer of a query without a shuffle."""
     job = Job.from_json(job_text)
-    with _errors_in_one_sentence():
+    with _ErrorsInOneSentence():
         for piece in _pieces(batches, CHUNK_BYTES):
             rows = with_arrival(piece, job.files.get(table, {}))
             for number in job.map_fragments(table):
@@ -56,7 +56,7 @@ def level_task(job_text: str, level: int, target: int, batches: Batches) -> Iter
     job = Job.from_json(job_text)
     number, partition = job.place(level, target)
     chunks: list[list[pa.Table]] = [[] for _ in job.fragments[number].ports]
-    with _errors_in_one_sentence():
+    with _ErrorsInOneSentence():
         for batch in batches:
             columns = [batch.column(index).to_pylist() for index in range(1, 4)]
             for row, (fragment, part, port) in enumerate(zip(*columns, strict=True)):
@@ -87,7 +87,7 @@ def sample_task(
 ) -> Iterator[pa.RecordBatch]:
     """Sampled rows of a stored table → (fragment, hash of the key, time), for the fragments that may be split."""
     job = Job.from_json(job_text)
-    with _errors_in_one_sentence():
+    with _ErrorsInOneSentence():
         for piece in _pieces(batches, CHUNK_BYTES):
             rows = with_arrival(piece, job.files.get(table, {}))
             yield from _sample(job, table, rows, splittable).to_batches()
@@ -150,9 +150,7 @@ def evaluate(job: Job, number: int, tables: Mapping[tuple[str, str], pa.Table]) 
     return answer.rename_columns([str(place) for place in range(answer.num_columns)])
 
 
-def _located(
-    job: Job, number: int, tables: Mapping[tuple[str, str], pa.Table], error: DataRuleError
-) -> DataRuleError:
+def _located(job: Job, number: int, tables: Mapping[tuple[str, str], pa.Table], error: DataRuleError) -> DataRuleError:
     """A data error in terms of the stored tables: the partition's ports and row numbers mean nothing to a user."""
     database, _, place = (error.table or "").partition(".")
     if database != PORT:
@@ -406,7 +404,7 @@ def _declared(array: pa.ChunkedArray, column: plan.Column, table: str) -> pa.Chu
         raise DataRuleError(message, table, column.name) from error
 
 
-class _errors_in_one_sentence:
+class _ErrorsInOneSentence:
     """Marks a data error's sentence, so that the driver finds it in what Spark makes of the exception."""
 
     def __enter__(self) -> None:

@@ -27,15 +27,10 @@ from airflow_provider_mlfeat.engine.reading import (
     needed_columns,
     parquet_files,
 )
-from airflow_provider_mlfeat.engine.spark_fragments import (
-    PORT,
-    SINGLE_ROW,
-    Fragment,
-    Route,
-    cut_plan,
-    narrowed,
-)
+from airflow_provider_mlfeat.engine.spark_fragments import cut_plan
 from airflow_provider_mlfeat.engine.spark_job import Job
+from airflow_provider_mlfeat.engine.spark_ports import PORT, SINGLE_ROW, Fragment, Route
+from airflow_provider_mlfeat.engine.spark_relations import narrowed
 from airflow_provider_mlfeat.engine.spark_tasks import evaluate, order_values, route, run_map_fragment
 from airflow_provider_mlfeat.engine.timings import Timings
 from airflow_provider_mlfeat.sql import plan

@@ -71,7 +71,10 @@ class Worker:
         peak, done = [0], threading.Event()
 
         def sample() -> None:
-            while not done.wait(SAMPLE_SECONDS):
+            ended = False
+            # The last look comes after the run: even the shortest one is seen.
+            while not ended:
+                ended = done.wait(SAMPLE_SECONDS)
                 peak[0] = max(peak[0], sum(map(_pss, tree(self._process.pid))))
 
         sampler = threading.Thread(target=sample)

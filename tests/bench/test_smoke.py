@@ -63,7 +63,9 @@ def test_data_is_the_same_every_time_and_skew_is_what_it_says() -> None:
 
 def test_cpu_counts_processes_that_ended() -> None:
     spin = "import time\nwhile time.process_time() < 0.3: pass"
-    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {spin!r}])\nprint('done', flush=True)\ninput()"
+    parent = (
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {spin!r}])\nprint('done', flush=True)\ninput()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -87,9 +87,7 @@ def test_replay_is_batch(
 
 
 @pytest.mark.skipif(not spark_is_here(), reason="Spark needs pyspark and a Java runtime")
-def test_spark_is_batch(
-    plan: Plan, tables: Tables, reference: dict[str, tuple[Any, ...]], tmp_path: Path
-) -> None:
+def test_spark_is_batch(plan: Plan, tables: Tables, reference: dict[str, tuple[Any, ...]], tmp_path: Path) -> None:
     from airflow_provider_mlfeat.engine.spark import run_spark
 
     paths = {}

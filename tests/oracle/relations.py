@@ -154,9 +154,7 @@ def _windows(relation: plan.Windows, world: World) -> list[Row]:
     return [tuple(answer + features) for answer, features in zip(answers, columns, strict=True)]
 
 
-def feature_value(
-    call: plan.Feature | plan.FrameCall, rows: list[Row], current: Row | None, session: Session
-) -> Any:
+def feature_value(call: plan.Feature | plan.FrameCall, rows: list[Row], current: Row | None, session: Session) -> Any:
     """An aggregate over `rows`, newest first; settings such as the n of a top-n are read from any row."""
     nested = [found for argument in call.arguments for found in inner_frame_calls(argument)]
     inner = {found: feature_value(found, rows, current, session) for found in nested}

@@ -21,9 +21,7 @@ def stream(*frames: plan.Frame, unions: tuple[plan.Relation, ...] = (), instance
     return plan.Stream(unions, (0,), 1, instance, frames)
 
 
-def seen(
-    frame: plan.Frame, main: list[Any], side: list[Any] | None = None, instance: bool = False
-) -> list[list[Any]]:
+def seen(frame: plan.Frame, main: list[Any], side: list[Any] | None = None, instance: bool = False) -> list[list[Any]]:
     """The values that each row of `main` sees in the frame, newest first."""
     unions = () if side is None else (SIDE,)
     found: list[list[Any]] = [[] for _ in main]

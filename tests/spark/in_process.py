@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_provider_mlfeat.engine.pruning import prune
-from airflow_provider_mlfeat.engine.spark_fragments import SINGLE_ROW, Table, narrowed
 from airflow_provider_mlfeat.engine.spark_job import Job
 from airflow_provider_mlfeat.engine.spark_planning import SparkOptions, plan_job, splittable_fragments, with_hot_keys
+from airflow_provider_mlfeat.engine.spark_ports import SINGLE_ROW, Table
+from airflow_provider_mlfeat.engine.spark_relations import narrowed
 from airflow_provider_mlfeat.engine.spark_tasks import (
     CHUNK_SCHEMA,
     ROW_COLUMN,

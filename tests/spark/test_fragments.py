@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mlfeat.engine.batch import run_batch
-from airflow_provider_mlfeat.engine.spark_fragments import Route
 from airflow_provider_mlfeat.engine.spark_job import Job
 from airflow_provider_mlfeat.engine.spark_planning import SparkOptions
+from airflow_provider_mlfeat.engine.spark_ports import Route
 from airflow_provider_mlfeat.sql.catalog import Catalog
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 from airflow_provider_mlfeat.sql.plan import Plan

@@ -153,6 +153,8 @@ def test_workers_load_kernels_from_the_archive(tmp_path: Path, monkeypatch: pyte
         packed.extractall(tmp_path / "worker", filter="data")
     script = "from airflow_provider_mlfeat.engine.kernels.hashing import hash_strings as k; print(k.stats.cache_hits)"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "worker"), "HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert "uint64" in done.stdout, done.stderr
     assert {path.name for path in (tmp_path / "worker" / "airflow_provider_mlfeat").iterdir()} >= {"sql", "engine"}

@@ -33,4 +33,3 @@ def hash_strings(hashes, offsets, data):  # type: ignore[no-untyped-def]
         for place in range(offsets[row], offsets[row + 1]):
             value = (value ^ np.uint64(data[place])) * _PRIME
         hashes[row] = _mix(hashes[row] * _PRIME + value)
-

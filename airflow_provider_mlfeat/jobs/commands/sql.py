@@ -120,7 +120,6 @@ def _run(options: argparse.Namespace) -> int:
     bound = _bound(options)
     if options.engine == "batch":
         from airflow_provider_mlfeat.engine.batch import run_batch
-
         from airflow_provider_mlfeat.jobs.query.job import parse_size
 
         table = run_batch(bound.plan, bound.tables, memory_limit=parse_size(options.memory))

@@ -82,6 +82,8 @@ class WindowedBinder(AggregateBinder):
 
     :param windows: finds windows.
     :param features: takes the features.
+    :param session: catalog, database and mode.
+    :param scope: the columns that names may mean.
     """
 
     def __init__(self, session: Session, scope: Scope, windows: WindowLookup, features: FeatureCollector) -> None:

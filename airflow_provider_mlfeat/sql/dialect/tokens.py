@@ -42,6 +42,8 @@ class TokenParser(Parser):
 
     sqlglot's tables of functions are empty: a call is a call of that name, and its meaning is looked up in the function
     catalogue by the binder.
+
+    :param dialect: the dialect whose tokens it reads.
     """
 
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
