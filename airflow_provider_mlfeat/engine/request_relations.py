@@ -135,6 +135,7 @@ class StoredRows:
 
     :param store: the store.
     :param settings: how to evaluate.
+    :param null_join_keys: ``match`` or ``never``.
     """
 
     def __init__(self, store: HistoryStore, settings: Settings, null_join_keys: str) -> None:

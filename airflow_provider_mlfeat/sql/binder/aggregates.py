@@ -160,6 +160,8 @@ class ArgumentBinder(AggregateBinder):
 
     :param windows: finds windows.
     :param window: the window of the aggregate outside; another one in the arguments is refused.
+    :param session: catalog, database and mode.
+    :param scope: the columns that names may mean.
     """
 
     def __init__(
