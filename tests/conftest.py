@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -26,6 +27,8 @@ os.environ.update(
     }
 )
 sys.path.insert(0, str(JOB_KINDS))
+# py4j says goodbye from a finaliser, when pytest has closed the streams.
+logging.getLogger("py4j").setLevel(logging.WARNING)
 
 
 @pytest.fixture(autouse=True)

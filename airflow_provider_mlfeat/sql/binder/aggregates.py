@@ -188,6 +188,8 @@ class GroupBinder(AggregateBinder):
     """Binds SELECT items and HAVING of a grouped query, over the columns of its Aggregate relation.
 
     :param keys: numbers of the GROUP BY columns in the input.
+    :param session: catalog, database and mode.
+    :param scope: the columns that names may mean.
     """
 
     def __init__(self, session: Session, scope: Scope, keys: tuple[int, ...]) -> None:
