@@ -116,7 +116,6 @@ class LoadReport:
     :param rows_in_table: rows of the version.
     :param columns: column of the files to column of the table, or its number where order decided.
     :param defaulted: columns that the files do not have and that got their DEFAULT.
-    :param ignored_options: options without a meaning here.
     :param quarantine: the file that lists refused rows with reasons; None when there are none.
     """
 
@@ -131,9 +130,8 @@ class LoadReport:
     rows_in_table: int = 0
     columns: dict[str, str]
     defaulted: tuple[str, ...] = ()
-    ignored_options: tuple[str, ...] = ()
     quarantine: str | None = None
 
     def to_document(self) -> dict[str, Any]:
         """The JSON form."""
-        return {**asdict(self), "defaulted": list(self.defaulted), "ignored_options": list(self.ignored_options)}
+        return {**asdict(self), "defaulted": list(self.defaulted)}
