@@ -18,7 +18,7 @@ from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.sql.catalog import TableDefinition
 from airflow_provider_mlfeat.tables.conform import Conformer
 from airflow_provider_mlfeat.tables.definitions import definition_of
-from airflow_provider_mlfeat.tables.delta import NewFile, commit, data_files, loaded_by, open_table
+from airflow_provider_mlfeat.tables.delta import Mode, NewFile, commit, data_files, loaded_by, open_table
 from airflow_provider_mlfeat.tables.formats.opening import open_reader
 from airflow_provider_mlfeat.tables.formats.reader import Part, Reader
 from airflow_provider_mlfeat.tables.linking import link_files
@@ -291,7 +291,7 @@ class _Load:
         for name in ("database", "table", "version", "already_loaded", "rows_in_table"):
             del notes[name]
         sources = [reader.file.name for reader in self._readers]
-        mode = "overwrite" if self._options.mode == "overwrite" else "append"
+        mode: Mode = "overwrite" if self._options.mode == "overwrite" else "append"
 
         def newest() -> DeltaTable:
             return open_table(self._store, self._definition.database, self._definition.name)

@@ -104,7 +104,11 @@ def read(store: TableStore, database: str, table: str, version: int | None = Non
 
 def paths(store: TableStore, database: str, table: str, version: int | None = None) -> list[str]:
     """The Parquet files of a version in order of arrival; parameters are those of `read`."""
-    delta = open_table(store, database, table, version)
+    return files_of(open_table(store, database, table, version))
+
+
+def files_of(delta: DeltaTable) -> list[str]:
+    """The Parquet files of a Delta table in order of arrival; links are followed and checked."""
     return [_location(delta, file) for file in data_files(delta)]
 
 
@@ -174,7 +178,7 @@ def vacuum(
     """
     delta = open_table(store, database, table)
     with storage_errors(f"vacuuming table '{table}'"):
-        return delta.vacuum(retention_hours, dry_run=dry_run, enforce_retention_duration=False, full=True)
+        return list(delta.vacuum(retention_hours, dry_run=dry_run, enforce_retention_duration=False, full=True))
 
 
 def _time(entry: dict[str, Any]) -> datetime.datetime:

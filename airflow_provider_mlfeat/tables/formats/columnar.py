@@ -9,20 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_mlfeat.tables.conform import Chunk, Conformer
-from airflow_provider_mlfeat.tables.formats.reader import BATCH_ROWS, Part, groups, unreadable
+from airflow_provider_mlfeat.tables.formats.reader import BATCH_ROWS, Part, Reader, groups, unreadable
 from airflow_provider_mlfeat.tables.source_files import SourceFile
 
 _PART_BYTES = 64 << 20
 
 
-class ParquetReader:
+class ParquetReader(Reader):
     """A Parquet file.
 
     :param file: which.
     """
 
     what = "a Parquet file"
-    has_names = True
 
     def __init__(self, file: SourceFile) -> None:
         self.file = file
@@ -30,8 +29,8 @@ class ParquetReader:
             self.metadata = pq.read_metadata(opened)
             schema = self.metadata.schema.to_arrow_schema()
         self.schema = schema
-        self.names: Sequence[str] = schema.names
-        self.types: Sequence[pa.DataType] = schema.types
+        self.names = schema.names
+        self.types = schema.types
 
     def estimate_rows(self) -> int:
         """How many rows there are."""
@@ -63,22 +62,21 @@ class ParquetReader:
                 yield conform(_columns(batch, self.names, needed), batch.num_rows)
 
 
-class OrcReader:
+class OrcReader(Reader):
     """An ORC file.
 
     :param file: which.
     """
 
     what = "an ORC file"
-    has_names = True
 
     def __init__(self, file: SourceFile) -> None:
         self.file = file
         with unreadable(file.name, self.what), file.system.open_input_file(file.path) as opened:
             orc = self._open(opened)
             self._stripes, self._rows = orc.nstripes, orc.nrows
-            self.names: Sequence[str] = orc.schema.names
-            self.types: Sequence[pa.DataType] = orc.schema.types
+            self.names = orc.schema.names
+            self.types = orc.schema.types
 
     def estimate_rows(self) -> int:
         """How many rows there are."""

@@ -15,7 +15,7 @@ from pyarrow import csv
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.sql.types import Kind
 from airflow_provider_mlfeat.tables.conform import Chunk, Conformer, Rejection
-from airflow_provider_mlfeat.tables.formats.reader import Part
+from airflow_provider_mlfeat.tables.formats.reader import Part, Reader
 from airflow_provider_mlfeat.tables.formats.text_blocks import TextFile, as_buffer
 from airflow_provider_mlfeat.tables.load_options import LoadOptions
 from airflow_provider_mlfeat.tables.source_files import SourceFile
@@ -25,14 +25,12 @@ _CONVERSION = re.compile(r"In CSV column #(\d+): ")
 _LOCAL_TIME = pa.timestamp("us")
 
 
-class CsvReader:
+class CsvReader(Reader):
     """A csv file.
 
     :param file: which.
     :param options: how it is written.
     """
-
-    types = None
 
     def __init__(self, file: SourceFile, options: LoadOptions) -> None:
         self.file, self._options = file, options
@@ -45,7 +43,7 @@ class CsvReader:
             if not row:
                 raise UserError(f"'{file.name}' is empty; with header=true its first line holds the names")
             self._start += length
-        self.names: Sequence[str] = row if options.header else [str(number + 1) for number in range(len(row))]
+        self.names = row if options.header else [str(number + 1) for number in range(len(row))]
         # How each column was read the last time: what worked for one block most likely works for the next.
         self._read_as: dict[int, pa.DataType] = {}
 
@@ -63,10 +61,11 @@ class CsvReader:
             text = self._first[begin:end].decode()
         except UnicodeDecodeError:
             raise UserError(f"'{self.file.name}' is not UTF-8: its first line has other bytes") from None
-        quoting = plain_csv.QUOTE_MINIMAL if self._options.quote else plain_csv.QUOTE_NONE
-        quotechar = self._options.quote or None
         lines = plain_csv.reader(
-            io.StringIO(text, newline=""), delimiter=self._options.delimiter, quotechar=quotechar, quoting=quoting
+            io.StringIO(text, newline=""),
+            delimiter=self._options.delimiter,
+            quotechar=self._options.quote or None,
+            quoting=plain_csv.QUOTE_MINIMAL if self._options.quote else plain_csv.QUOTE_NONE,
         )
         return next(lines, []), end
 

@@ -12,22 +12,19 @@ import pyarrow as pa
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.sql.types import Kind
 from airflow_provider_mlfeat.tables.conform import Chunk, Conformer, Rejection
-from airflow_provider_mlfeat.tables.formats.reader import Part
+from airflow_provider_mlfeat.tables.formats.reader import Part, Reader
 from airflow_provider_mlfeat.tables.formats.text_blocks import TextFile, as_buffer
 from airflow_provider_mlfeat.tables.source_files import SourceFile
 
 _BLOCK_BYTES = 8 << 20
 
 
-class JsonReader:
+class JsonReader(Reader):
     """A file of JSON objects. A name that an object does not have is NULL; one that the table does not have is refused.
 
     :param file: which.
     :param columns: names of the table's columns.
     """
-
-    has_names = True
-    types = None
 
     def __init__(self, file: SourceFile, columns: Sequence[str]) -> None:
         self.file = file
@@ -38,7 +35,7 @@ class JsonReader:
             if line.strip():
                 names.update(dict.fromkeys(_object(line, f"'{file.name}'")))
         given = {name.lower() for name in names}
-        self.names: Sequence[str] = [*names, *(name for name in columns if name.lower() not in given)]
+        self.names = [*names, *(name for name in columns if name.lower() not in given)]
 
     def estimate_rows(self) -> int:
         """How many rows there are, about."""

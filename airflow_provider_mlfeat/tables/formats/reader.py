@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 import pyarrow as pa
 
@@ -32,26 +32,28 @@ class Part:
     size: int
 
 
-class Reader(Protocol):
-    """An opened file."""
+class Reader(ABC):
+    """An opened file.
+
+    It says its columns' names and, unless it is text, their types; where it has no names, they are numbers.
+    """
 
     file: SourceFile
     names: Sequence[str]
-    has_names: bool
-    # None where the format does not say: text.
-    types: Sequence[pa.DataType] | None
+    types: Sequence[pa.DataType] | None = None
+    has_names: bool = True
 
+    @abstractmethod
     def estimate_rows(self) -> int:
         """How many rows there are, about."""
-        ...
 
+    @abstractmethod
     def parts(self, workers: int) -> Sequence[Part]:
         """Pieces for some workers, in order."""
-        ...
 
+    @abstractmethod
     def chunks(self, part: Part, conform: Conformer) -> Iterator[Chunk]:
         """The rows of a piece, in order."""
-        ...
 
 
 @contextmanager
