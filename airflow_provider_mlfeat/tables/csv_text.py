@@ -1,9 +1,9 @@
 """Record batches as csv text, whole columns at a time.
 
 What a reader cannot tell apart is never written: a text that holds the delimiter, a quote or a line break, that reads
-like the NULL value, or that is empty, stands in quotes, and where the writer asked for no quotes such a text is an error.
-Numbers keep all their digits, dates are ``yyyy-mm-dd``, timestamps milliseconds since 1970, which every time zone reads
-alike.
+like the NULL value, or that is empty, stands in quotes, and where the writer asked for no quotes such a text is an
+error. Numbers keep all their digits, dates are ``yyyy-mm-dd``, timestamps milliseconds since 1970, which every time
+zone reads alike.
 """
 
 from __future__ import annotations

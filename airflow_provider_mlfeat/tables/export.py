@@ -71,7 +71,8 @@ class OutfileOptions:
         what = "option of INTO OUTFILE"
         checked = dict(check_option(OUTFILE_OPTIONS, name, value, what, None) for name, value in options.items())
         ignored = tuple(sorted(name for name in checked if name in _WITHOUT_MEANING))
-        made = cls(**{name: value for name, value in checked.items() if name not in ignored}, ignored=ignored)
+        meant: dict[str, Any] = {name: value for name, value in checked.items() if name not in ignored}
+        made = cls(**meant, ignored=ignored)
         if made.format not in ("csv", "parquet"):
             raise UserError(f"INTO OUTFILE writes format 'csv' or 'parquet', not '{made.format}'")
         if made.quote and (made.quote in made.delimiter or made.quote in "\r\n"):

@@ -1,8 +1,8 @@
 """Histograms in one pass over values whose range is not known before.
 
 Bins are as wide as a power of two and begin at multiples of their width, so that two neighbours always make one bin of
-the next width: a histogram that grows loses nothing, and its bins depend on the smallest and largest value alone, not on
-how the rows came.
+the next width: a histogram that grows loses nothing, and its bins depend on the smallest and largest value alone, not
+on how the rows came.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ on how they came in batches. Exact: rows, nulls, NaN, minimum, maximum, mean, th
 Quantiles come from `SAMPLE` rows drawn at random with a fixed seed, so they are exact for smaller tables.
 
 NaN is a value, not a null: it counts as one distinct value and takes no part in minimum, maximum, mean, quantiles and
-histogram; infinities take no part in the mean and the histogram. A date or timestamp is written as ISO 8601 text, and in
-numbers (quantiles, histogram) it is days or milliseconds since 1970.
+histogram; infinities take no part in the mean and the histogram. A date or timestamp is written as ISO 8601 text, and
+in numbers (quantiles, histogram) it is days or milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class _Column:
         if self._counts is None:
             return
         if self._is_number or self._is_temporal:
-            values = self._numbers(array)
+            values = numbers_of(array)
             self._sample = np.concatenate([self._sample[old], values[new]])
             valid = values if not array.null_count else values[array.is_valid().to_numpy(zero_copy_only=False)]
             array = array.drop_null()
@@ -200,15 +200,6 @@ class _Column:
             self._whole_sum += array.true_count if self._is_bool else 0
         self._counts.add(array)
         self._add_range(array)
-
-    def _numbers(self, array: pa.Array) -> NDArray[np.float64]:
-        """The values as doubles, NULL as NaN."""
-        if pa.types.is_floating(self._type):
-            return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
-        values = as_integers(_milliseconds(array)).astype(np.float64)
-        if array.null_count:
-            values[array.is_null().to_numpy(zero_copy_only=False)] = np.nan
-        return values
 
     def _add_numbers(self, array: pa.Array, values: NDArray[np.float64]) -> None:
         finite = values
@@ -270,13 +261,19 @@ class _Column:
         return tuple(zip(QUANTILES, cuts.tolist(), strict=True)), tuple(below.tolist())
 
 
-def _milliseconds(array: pa.Array) -> pa.Array:
+def numbers_of(array: pa.Array) -> NDArray[np.float64]:
+    """Numbers, dates (days) and timestamps (milliseconds) as doubles; NULL is NaN."""
+    if pa.types.is_floating(array.type):
+        return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
     if pa.types.is_timestamp(array.type):
-        return array.cast(pa.timestamp("ms", array.type.tz), safe=False)
-    return array
+        array = array.cast(pa.timestamp("ms", array.type.tz), safe=False)
+    values = as_integers(array).astype(np.float64)
+    if array.null_count:
+        values[array.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return values
 
 
-def shown(value: Any) -> Value | None:
+def shown(value: Any) -> Any:
     """A value as statistics keep it: ISO 8601 for points in time, long texts cut."""
     if isinstance(value, datetime):
         return value.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
@@ -284,8 +281,7 @@ def shown(value: Any) -> Value | None:
         return value.isoformat()
     if isinstance(value, str) and len(value) > _LONGEST_TEXT:
         return value[:_LONGEST_TEXT] + "…"
-    kept: Value | None = value
-    return kept
+    return value
 
 
 def _plain(value: Any) -> Any:
