@@ -18,9 +18,6 @@ from airflow_provider_mlfeat.tables.definitions import arrow_schema
 from airflow_provider_mlfeat.tables.matching import Matching
 from airflow_provider_mlfeat.tables.texts import Texts
 
-# Beyond this, neighbouring whole numbers are one double (float).
-_EXACT = {pa.float64(): 2**53, pa.float32(): 2**24}
-
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -128,8 +125,6 @@ class Conformer:
             array = given.cast(target)
         except pa.ArrowInvalid:
             return _cast_one_by_one(given, target)
-        if pa.types.is_integer(source) and pa.types.is_floating(target):
-            return _exactly(given, array, _EXACT[target])
         return array, None, ""
 
     def _rejections(
@@ -193,18 +188,6 @@ def _cast_one_by_one(given: Any, target: pa.DataType) -> tuple[Any, NDArray[np.b
         back, reason = array.cast(given.type, safe=False), f"does not fit {target}"
     wrong = np.asarray(pc.fill_null(pc.not_equal(back, given), fill_value=False))
     return array, wrong, reason
-
-
-def _exactly(given: Any, array: Any, most: int) -> tuple[Any, NDArray[np.bool_] | None, str]:
-    if given.type.bit_width <= (32 if most > 2**32 else 16):
-        return array, None, ""
-    numbers = given.cast(pa.int64()) if given.type != pa.uint64() else given
-    beyond = pc.fill_null(
-        pc.or_(pc.greater(numbers, most), pc.less(numbers, 0 if numbers.type == pa.uint64() else -most)),
-        fill_value=False,
-    )
-    wrong = np.asarray(beyond)
-    return (array, wrong, f"is no exact {array.type}") if wrong.any() else (array, None, "")
 
 
 _FROM: dict[Kind, tuple[Callable[[pa.DataType], bool], ...]] = {

@@ -1,7 +1,8 @@
 """What stands behind a table of a query: files, a Delta table at a version, a stored table, Spark's, or Arrow's.
 
-A source is written as text: a path, ``delta:PATH@3``, ``table:database.name@3`` or ``spark:name``; an Arrow table is given
-in Python. Opened, it is what the drivers read, with columns in the language's types and a fingerprint of the rows.
+A source is written as text: a path, ``delta:PATH@3``, ``table:database.name@3`` or ``spark:name``; an Arrow table is
+given in Python. Opened, it is what the drivers read, with columns in the language's types and a fingerprint of the
+rows.
 """
 
 from __future__ import annotations

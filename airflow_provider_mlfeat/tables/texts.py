@@ -21,7 +21,6 @@ FALSE = ("0", "f", "F", "false", "False", "FALSE", "n", "N", "no", "No", "NO")
 _OFFSET = re.compile(r"([+-])(\d{1,2}):?(\d{2})")
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|inf(inity)?|nan)", re.ASCII | re.IGNORECASE)
-_DAY = re.compile(r"\d{8}", re.ASCII)
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _BITS = {Kind.SMALLINT: 16, Kind.INT: 32, Kind.BIGINT: 64}
@@ -104,7 +103,8 @@ class Texts:
 
     def _moment(self, text: str) -> int:
         text = text.strip()
-        if _WHOLE.fullmatch(text) and not _DAY.fullmatch(text):
+        # Digits are always milliseconds, in whatever other way a day might be written.
+        if _WHOLE.fullmatch(text):
             milliseconds = int(text)
             if abs(milliseconds) > (2**63 - 1) // 1000:
                 raise ValueError(text)

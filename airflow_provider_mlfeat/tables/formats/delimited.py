@@ -80,9 +80,12 @@ class CsvReader(Reader):
     def chunks(self, part: Part, conform: Conformer) -> Iterator[Chunk]:
         """The rows of a piece."""
         for block in self._text.blocks(part):
-            yield self._chunk(block, conform)
+            quoted = self._text.quote and self._text.quote in block
+            if quoted and block.count(self._text.quote) % 2:
+                raise self._text.open_quote()
+            yield self._chunk(block, conform, bool(quoted))
 
-    def _chunk(self, block: bytes, conform: Conformer) -> Chunk:
+    def _chunk(self, block: bytes, conform: Conformer, quoted: bool) -> Chunk:
         targets = {
             source: _LOCAL_TIME if column.type.kind is Kind.TIMESTAMP else stored.type
             for source, column, stored in zip(
@@ -94,7 +97,7 @@ class CsvReader(Reader):
         while True:
             ragged: list[Rejection] = []
             try:
-                table = self._parse(block, types, ragged)
+                table = self._parse(block, types, ragged, quoted)
                 break
             except pa.ArrowInvalid as error:
                 place = _CONVERSION.match(str(error))
@@ -121,7 +124,7 @@ class CsvReader(Reader):
             return pa.int64()
         return pa.binary() if type_ in (pa.string(), pa.large_string()) else pa.string()
 
-    def _parse(self, block: bytes, types: dict[int, pa.DataType], ragged: list[Rejection]) -> pa.Table:
+    def _parse(self, block: bytes, types: dict[int, pa.DataType], ragged: list[Rejection], quoted: bool) -> pa.Table:
         options = self._options
 
         def refuse(row: csv.InvalidRow) -> str:
@@ -139,7 +142,7 @@ class CsvReader(Reader):
             csv.ParseOptions(
                 delimiter=options.delimiter,
                 quote_char=options.quote or False,
-                newlines_in_values=bool(options.quote) and options.quote.encode() in block,
+                newlines_in_values=quoted,
                 invalid_row_handler=refuse,
             ),
             csv.ConvertOptions(

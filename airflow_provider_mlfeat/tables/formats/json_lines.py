@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,10 @@ class JsonReader(Reader):
         self._first = self._text.first_rows()
         names: dict[str, None] = {}
         for line in self._first.splitlines()[:100]:
-            if line.strip():
-                names.update(dict.fromkeys(_object(line, f"'{file.name}'")))
+            with suppress(UserError):
+                names.update(dict.fromkeys(_object(line, "")))
+        if not names and self._first.strip():
+            raise UserError(f"'{file.name}' holds no JSON objects, one a line")
         given = {name.lower() for name in names}
         self.names = [*names, *(name for name in columns if name.lower() not in given)]
 

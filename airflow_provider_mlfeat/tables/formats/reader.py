@@ -73,9 +73,9 @@ def unreadable(file: str, what: str, place: str = "") -> Iterator[None]:
                 # An error of the system has a number; without one it is Arrow's word for broken bytes.
                 if error.errno is not None or "[Errno" in str(error):
                     raise
-                raise UserError(f"'{file}'{place} is broken: {_first_line(error)}") from error
+                raise UserError(f"'{file}'{place} is not {what}, or it is broken: {_first_line(error)}") from error
     except pa.ArrowException as error:
-        raise UserError(f"'{file}'{place} is not {what}, or it is cut off: {_first_line(error)}") from error
+        raise UserError(f"'{file}'{place} is not {what}, or it is broken: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

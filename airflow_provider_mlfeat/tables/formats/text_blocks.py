@@ -104,6 +104,16 @@ class TextFile:
             end = before
         return end + 1
 
+    def open_quote(self) -> UserError:
+        """The error of a file whose quotes do not pair, with the line of the last one that is opened."""
+        lines = 1
+        for block in self.blocks(Part(self.start, self.file.size, 0)):
+            whole = self._end_of_rows(block) if block.count(self.quote) % 2 else len(block)
+            lines += block.count(b"\n", 0, whole)
+        quote = self.quote.decode()
+        message = f"'{self.file.name}' line {lines}: a quote {quote} is opened and never closed"
+        return UserError(f"{message}; option quote='' takes quotes as text")
+
     def _read_head(self, size: int) -> bytes:
         with unreadable(self.file.name, "compressed text"), self._stream() as stream:
             return bytes(stream.read(size))
