@@ -104,8 +104,8 @@ class _AllowedValues:
         wrong = values.filter(pc.invert(pc.is_in(values, self._allowed)))
         self._wrong += len(wrong)
         if len(self._examples) < _EXAMPLES:
-            new = [value for value in wrong.unique().slice(0, 2 * _EXAMPLES).to_pylist() if value not in self._examples]
-            self._examples = (self._examples + new)[:_EXAMPLES]
+            new = wrong.unique().slice(0, 2 * _EXAMPLES).to_pylist()
+            self._examples += [value for value in new if value not in self._examples][: _EXAMPLES - len(self._examples)]
 
     def finish(self, rows: int) -> Outcome:
         values = [repr(value) for value in self._check.values]
@@ -241,9 +241,7 @@ def _interval(low: Any, high: Any, unit: str) -> str:
 def _wrong(number: int, examples: Sequence[Any], word: str) -> str:
     if not number:
         return f"none {word}"
-    return (
-        f"{number} {word}: " + ", ".join(repr(shown(value)) for value in examples) + (", …" * (number > len(examples)))
-    )
+    return f"{number} {word}, for instance {', '.join(repr(shown(value)) for value in examples)}"
 
 
 def _moment(value: Any) -> datetime | None:
@@ -256,5 +254,5 @@ def _age(age: timedelta) -> str:
     seconds = age.total_seconds()
     for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} seconds"
+            return f"{round(seconds / size, 1):,g} {unit}"
+    return f"{round(seconds, 1):,g} seconds"

@@ -23,7 +23,7 @@ from airflow_provider_mlfeat.errors import UserError
 
 _NO_REPLACE, _EXCHANGE = 1, 2
 _CURRENT_FOLDER = -100
-_UNABLE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+_UNABLE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV)
 _ASIDE = ".mlfeat-aside-"
 
 

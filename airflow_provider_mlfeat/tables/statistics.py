@@ -81,7 +81,7 @@ class ColumnStatistics:
         """The statistics of a JSON form."""
         known = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
         known["top"] = tuple((_value(value), count) for value, count in known.get("top", ()))
-        known["quantiles"] = tuple((share, value) for share, value in known.get("quantiles", ()))
+        known["quantiles"] = tuple((share, _value(value)) for share, value in known.get("quantiles", ()))
         known["sample"] = tuple(known.get("sample", ()))
         known |= {name: _value(known.get(name)) for name in ("min", "max")} if known["type"] in _FLOATS else {}
         histogram = known.get("histogram")
