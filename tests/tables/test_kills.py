@@ -54,7 +54,7 @@ def test_killed_at_random_points(store: TableStore, tmp_path: Path) -> None:
     assert process.wait(60) == 0
     duration = time.monotonic() - began
     loads, killed, seen = 2, 0, set()
-    draw = random.Random(1)  # noqa: S311 - points in time
+    draw = random.Random(1)
     for number in range(KILLS):
         process = start(store, big, f"load {number}")
         time.sleep(draw.uniform(0, duration * 1.1))

@@ -21,9 +21,10 @@ from airflow_provider_mlfeat.tables import definitions as d
 from airflow_provider_mlfeat.tables import versions as v
 from airflow_provider_mlfeat.tables.sources import TableSource, open_source
 from airflow_provider_mlfeat.tables.store import TableStore
-from tests.tables.loading import create, load, rows, version_of, write, write_parquet
+from tests.tables.loading import create, load, rows, write, write_parquet
 
-SQL = """CREATE TABLE Orders (Id bigint NOT NULL, name string DEFAULT 'x', n double DEFAULT NULL, at timestamp DEFAULT 5,
+SQL = """CREATE TABLE Orders (Id bigint NOT NULL, name string DEFAULT 'x', n double DEFAULT NULL,
+    at timestamp DEFAULT 5,
     INDEX(KEY=(Id, name), TS=at, TTL_TYPE=absorlat, TTL=(10h, 3))) OPTIONS (PARTITIONNUM=4, STORAGE_MODE='Memory')"""
 
 
