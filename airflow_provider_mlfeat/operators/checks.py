@@ -19,13 +19,14 @@ class CheckDataOperator(TableJobOperator):
     is only a warning, writes a warning to the log.
 
     XCom, beside what every job returns: ``table``, ``table_version``, ``rows``, ``table_fingerprint``, ``passed``,
-    ``failed`` and ``warned`` (counts), and ``results`` (one document per check).
+    ``failed``, ``warned`` and ``skipped`` (counts), and ``results`` (one document per check).
 
     :param table: ``table`` or ``database.table``. (templated)
     :param checks: the checks, one document each, such as ``{"check": "nulls", "column": "id", "maximum": 0}``.
         (templated)
     :param table_version: which version; None is the current one. (templated)
-    :param baseline_version: version that drift is measured against; None is the one before. (templated)
+    :param baseline_version: version that drift is measured against; None is the one before, and while that has no rows,
+        drift is not checked. (templated)
     :param blocking: whether a check that does not say so itself fails the task; False only warns.
     """
 

@@ -95,13 +95,13 @@ def answer_plan(
     tables = inputs.tables(plan)
     choice = choose_engine(
         "spark" if inputs.needs_spark and engine == "auto" else engine,
-        lambda: sum(decoded_bytes(table.dataset, read.get(name, ())) for name, table in tables.items()),
+        lambda: sum(decoded_bytes(table.opened.data, read.get(name, ())) for name, table in tables.items()),
     )
     log.info("engine %s: %s", choice.engine, choice.reason)
     if choice.engine == "batch":
         table = run_batch_plan(plan, {name: given.dataset for name, given in tables.items()}, context)
         return Answer(table.schema.remove_metadata(), table.num_rows, choice, table=table)
-    stored = {name: given.for_spark(context, master, plan.time_zone) for name, given in tables.items()}
+    stored = {name: given.for_spark() for name, given in tables.items()}
     files = run_spark_plan(plan, stored, master, target, context)
     schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in plan.schema])
     return Answer(schema, count_rows(files), choice, files=tuple(files))

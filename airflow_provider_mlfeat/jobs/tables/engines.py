@@ -68,10 +68,8 @@ def choose_engine(
 
 def available_memory() -> int:
     """Bytes that this process may still take, as machine and container tell."""
-    found = []
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            found.append(int(line.split()[1]) * 1024)
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     try:
         limit, used = (
             (_CGROUP / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current")
@@ -139,14 +137,18 @@ def run_spark_text(
     :param target: the folder; it must not exist.
     :param context: of the job.
     """
+    import pyarrow as pa
+
     from airflow_provider_mlfeat.engine.spark import running
 
     session = spark_session(master, time_zone, context)
     from pyspark.errors import AnalysisException, ParseException
 
     for name, stored in tables.items():
-        given = isinstance(stored, list)
-        frame = session.read.parquet(*stored) if given else session.createDataFrame(stored)
+        if isinstance(stored, list):
+            frame = session.read.parquet(*stored)
+        else:
+            frame = session.createDataFrame(stored) if isinstance(stored, pa.Table) else stored
         frame.createOrReplaceTempView(name)
     try:
         answer = session.sql(sql)

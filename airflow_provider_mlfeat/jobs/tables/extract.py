@@ -18,7 +18,7 @@ from airflow_provider_mlfeat.sql.errors import SqlError, SqlUnsupportedError
 if TYPE_CHECKING:
     from airflow_provider_mlfeat.jobs.tables.inputs import QueryInputs
     from airflow_provider_mlfeat.sql.plan import Plan
-    from airflow_provider_mlfeat.tables.feature_sets import FeatureSet, FeatureSetMetadata
+    from airflow_provider_mlfeat.tables.feature_sets import FeatureSet
     from airflow_provider_mlfeat.tables.store import TableStore
 
 log = logging.getLogger("mlfeat.job")
@@ -107,7 +107,8 @@ def _extract(spec: ExtractFeaturesSpec, store: TableStore, context: JobContext) 
     inputs, plan = _bind(spec, store, context)
     inputs.tables(plan)
     metadata = FeatureSetMetadata(spec.sql, plan.plan_id, inputs.identities)
-    if (found := find_feature_set(store, spec.feature_set, metadata)) is not None:
+    reuse = not inputs.needs_spark
+    if reuse and (found := find_feature_set(store, spec.feature_set, metadata)) is not None:
         return found, _unchanged(found)
     answer = answer_plan(
         plan, inputs, context, engine=spec.engine, master=spec.master, target=context.scratch / "answer"
@@ -115,7 +116,7 @@ def _extract(spec: ExtractFeaturesSpec, store: TableStore, context: JobContext) 
     metadata = FeatureSetMetadata(spec.sql, plan.plan_id, inputs.identities, engine=answer.choice.engine)
     context.progress.stage("write", total=answer.rows)
     made = write_feature_set(
-        store, spec.feature_set, answer.batches(), answer.schema, metadata, progress=context.progress
+        store, spec.feature_set, answer.batches(), answer.schema, metadata, progress=context.progress, reuse=reuse
     )
     return made, answer.choice
 
@@ -164,20 +165,22 @@ def _extract_spark_text(spec: ExtractFeaturesSpec, store: TableStore, context: J
         raise UserError("dialect 'spark' is plain Spark SQL, which engine 'batch' does not run: use 'spark' or 'auto'")
     zone = spec.time_zone or DEFAULT_TIME_ZONE
     inputs = _inputs(spec, store, context, ())
-    tables = inputs.every_table()
+    tables = inputs.views()
     text = spec.sql.strip().rstrip(";")
     plan_id = files.digest_text(files.canonical_json(["spark", text, zone]))
     metadata = FeatureSetMetadata(spec.sql, plan_id, inputs.identities, engine="spark", dialect="spark")
-    if (found := find_feature_set(store, spec.feature_set, metadata)) is not None:
+    # Whether a table of Spark's is what it was, nobody can tell.
+    reuse = not inputs.needs_spark
+    if reuse and (found := find_feature_set(store, spec.feature_set, metadata)) is not None:
         return found, _unchanged(found)
     choice = Choice("spark", "the query is plain Spark SQL")
     log.info("engine %s: %s", choice.engine, choice.reason)
-    stored = {name: given.for_spark(context, spec.master, zone) for name, given in tables.items()}
+    stored = {name: given.for_spark() for name, given in tables.items()}
     parts = run_spark_text(text, stored, spec.master, zone, context.scratch / "answer", context)
     context.progress.stage("write", total=count_rows(parts))
     schema = pq.read_schema(parts[0]).remove_metadata()
     made = write_feature_set(
-        store, spec.feature_set, stored_batches(parts), schema, metadata, progress=context.progress
+        store, spec.feature_set, stored_batches(parts), schema, metadata, progress=context.progress, reuse=reuse
     )
     return made, choice
 
@@ -195,7 +198,6 @@ def _inputs(
         spec.database,
         spec.time_zone,
         statements=statements,
-        storage_options=spec.all_storage_options(context.secrets),
         context=context,
         master=spec.master,
     )

@@ -207,14 +207,16 @@ def _overwriting_id(
     if contents is None:
         return load_id or None
     mark = _MARK + contents
-    for change in history(store, database, table):
+    changes = history(store, database, table)
+    for change in changes:
         if change.operation in _ROWS_STAY:
             continue
         earlier = str(change.details.get("load", {}).get("load_id") or "")
         if earlier.endswith(mark):
             return earlier
         break
-    return (load_id or uuid4().hex) + mark
+    # Taking the place of other rows is new work, even if the same was done before those came.
+    return f"{load_id or uuid4().hex}@{changes[0].version}{mark}"
 
 
 def _digest(paths: Sequence[str], options: LoadOptions, context: JobContext) -> str | None:

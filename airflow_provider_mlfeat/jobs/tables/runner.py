@@ -241,7 +241,7 @@ class ScriptRunner:
             null_join_keys=str(variables["null_join_keys"]),
             target=self._context.scratch / f"answer-{uuid4().hex}",
         )
-        for database, table in inputs.pinned:
+        for database, table in inputs.stored:
             self._touch(database, table)
         return answer
 
