@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_provider_mlfeat.tables.delta import NewFile
 from airflow_provider_mlfeat.tables.store import TableStore
+
+_SAMPLE = 16_384
+_MOST_DISTINCT = 0.3
 
 
 class PartFile:
@@ -37,7 +41,13 @@ class PartFile:
             return
         if self._writer is None:
             self._sink = self._system.open_output_stream(self.name)
-            self._writer = pq.ParquetWriter(self._sink, self._schema, compression="snappy")
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                self._schema,
+                compression="snappy",
+                use_dictionary=_repetitive(rows),
+                write_statistics=[field.name for field in self._schema if not pa.types.is_string(field.type)],
+            )
         self._writer.write_table(rows, row_group_size=rows.num_rows)
         self.rows += rows.num_rows
 
@@ -66,3 +76,10 @@ class PartFile:
             self._sink.close()
         with suppress(OSError):
             self._system.delete_file(self.name)
+
+
+def _repetitive(rows: pa.Table) -> list[str]:
+    """The columns for which a dictionary of values pays, by the first rows."""
+    sample = rows.slice(0, _SAMPLE)
+    most = sample.num_rows * _MOST_DISTINCT
+    return [name for name in sample.column_names if pc.count_distinct(sample.column(name), mode="all").as_py() <= most]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv as plain_csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -73,19 +73,16 @@ class CsvReader(Reader):
         """How many rows there are, about."""
         return self._text.estimate_rows(self._first)
 
-    def parts(self, workers: int) -> Sequence[Part]:
+    def parts(self, workers: int) -> Iterable[Part]:
         """Pieces between row ends."""
         return self._text.parts(self._start, workers)
 
     def chunks(self, part: Part, conform: Conformer) -> Iterator[Chunk]:
         """The rows of a piece."""
         for block in self._text.blocks(part):
-            quoted = self._text.quote and self._text.quote in block
-            if quoted and block.count(self._text.quote) % 2:
-                raise self._text.open_quote()
-            yield self._chunk(block, conform, bool(quoted))
+            yield self._chunk(block, conform)
 
-    def _chunk(self, block: bytes, conform: Conformer, quoted: bool) -> Chunk:
+    def _chunk(self, block: bytes, conform: Conformer) -> Chunk:
         targets = {
             source: _LOCAL_TIME if column.type.kind is Kind.TIMESTAMP else stored.type
             for source, column, stored in zip(
@@ -97,7 +94,7 @@ class CsvReader(Reader):
         while True:
             ragged: list[Rejection] = []
             try:
-                table = self._parse(block, types, ragged, quoted)
+                table = self._parse(block, types, ragged)
                 break
             except pa.ArrowInvalid as error:
                 place = _CONVERSION.match(str(error))
@@ -124,7 +121,7 @@ class CsvReader(Reader):
             return pa.int64()
         return pa.binary() if type_ in (pa.string(), pa.large_string()) else pa.string()
 
-    def _parse(self, block: bytes, types: dict[int, pa.DataType], ragged: list[Rejection], quoted: bool) -> pa.Table:
+    def _parse(self, block: bytes, types: dict[int, pa.DataType], ragged: list[Rejection]) -> pa.Table:
         options = self._options
 
         def refuse(row: csv.InvalidRow) -> str:
@@ -142,7 +139,7 @@ class CsvReader(Reader):
             csv.ParseOptions(
                 delimiter=options.delimiter,
                 quote_char=options.quote or False,
-                newlines_in_values=quoted,
+                newlines_in_values=bool(options.quote),
                 invalid_row_handler=refuse,
             ),
             csv.ConvertOptions(

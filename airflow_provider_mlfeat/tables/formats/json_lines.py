@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -44,7 +44,7 @@ class JsonReader(Reader):
         """How many rows there are, about."""
         return self._text.estimate_rows(self._first)
 
-    def parts(self, workers: int) -> Sequence[Part]:
+    def parts(self, workers: int) -> Iterable[Part]:
         """Pieces between line ends."""
         return self._text.parts(self._text.start, workers)
 

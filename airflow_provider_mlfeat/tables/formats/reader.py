@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,11 +25,13 @@ class Part:
     :param begin: the first byte, row group or stripe.
     :param end: the one after the last.
     :param size: bytes, about.
+    :param cuts: of a text file, the ends of its blocks; the last is `end`.
     """
 
     begin: int
     end: int
     size: int
+    cuts: tuple[int, ...] = ()
 
 
 class Reader(ABC):
@@ -48,8 +50,8 @@ class Reader(ABC):
         """How many rows there are, about."""
 
     @abstractmethod
-    def parts(self, workers: int) -> Sequence[Part]:
-        """Pieces for some workers, in order."""
+    def parts(self, workers: int) -> Iterable[Part]:
+        """Pieces for some workers, in order, found while they are asked for."""
 
     @abstractmethod
     def chunks(self, part: Part, conform: Conformer) -> Iterator[Chunk]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from airflow_provider_mlfeat.errors import UserError
@@ -46,30 +47,34 @@ class TextFile:
         size = self.file.size * (4 if self._compressed else 1)
         return max(1, first.count(b"\n")) * size // max(1, len(first))
 
-    def parts(self, start: int, workers: int) -> Sequence[Part]:
+    def parts(self, start: int, workers: int) -> Iterator[Part]:
         """Pieces that begin and end with rows; a compressed file is one piece."""
         size = self.file.size
-        if self._compressed or workers == 1 or size - start < BLOCK_BYTES:
-            return [Part(start, size, size)]
+        if self._compressed:
+            yield Part(start, size, size)
+            return
         most = min(_PART_BYTES, max(BLOCK_BYTES, -(-(size - start) // workers)))
-        parts, begin, position = [], start, start
         with _Bytes(self.file) as source:
-            while begin < size:
-                while position < size and position - begin < most:
-                    position += len(self._whole_rows(source, position, min(BLOCK_BYTES, most), size))
-                parts.append(Part(begin, position, position - begin))
-                begin = position
-        return parts
+            begin, position, cuts = start, start, []
+            while position < size:
+                position += len(self._whole_rows(source, position, BLOCK_BYTES, size))
+                cuts.append(position)
+                if position - begin >= most or position == size:
+                    yield Part(begin, position, position - begin, tuple(cuts))
+                    begin, cuts = position, []
 
-    def blocks(self, part: Part, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+    def blocks(self, part: Part, size: int = 0) -> Iterator[bytes]:
         """Whole rows, some at a time."""
         if self._compressed:
-            yield from self._stream_blocks(part.begin, size)
+            yield from self._stream_blocks(part.begin, size or BLOCK_BYTES)
             return
         position = part.begin
         with _Bytes(self.file) as source:
+            for cut in part.cuts:
+                yield self._read(source, position, cut - position)
+                position = cut
             while position < part.end:
-                block = self._whole_rows(source, position, size, part.end)
+                block = self._whole_rows(source, position, size or BLOCK_BYTES, part.end)
                 position += len(block)
                 yield block
 
@@ -77,16 +82,22 @@ class TextFile:
         """Rows from a position on, of about so many bytes."""
         while True:
             size = min(size, end - position)
-            block = source.read(position, size)
-            if len(block) < size:
-                raise UserError(f"'{self.file.name}' became shorter while it was read")
+            block = self._read(source, position, size)
             if position + size == end:
+                if self.quote and _count(block, self.quote, len(block)) % 2:
+                    raise self._open_quote(source, position, block)
                 return block
             if length := self._end_of_rows(block):
                 return block[:length]
             if size >= _LONGEST_ROW:
                 raise self._endless(position)
             size *= 2
+
+    def _read(self, source: _Bytes, position: int, size: int) -> bytes:
+        block = source.read(position, size)
+        if len(block) < size:
+            raise UserError(f"'{self.file.name}' became shorter while it was read")
+        return block
 
     def _endless(self, position: int) -> UserError:
         hint = " (an opened quote that is never closed? quote='' takes quotes as text)" if self.quote else ""
@@ -97,21 +108,19 @@ class TextFile:
         end = block.rfind(b"\n")
         if not self.quote:
             return end + 1
-        quotes = block.count(self.quote, 0, end) if end >= 0 else 0
+        quotes = _count(block, self.quote, end) if end >= 0 else 0
         while end >= 0 and quotes % 2:
             before = block.rfind(b"\n", 0, end)
             quotes -= block.count(self.quote, max(before, 0), end)
             end = before
         return end + 1
 
-    def open_quote(self) -> UserError:
+    def _open_quote(self, source: _Bytes, position: int, block: bytes) -> UserError:
         """The error of a file whose quotes do not pair, with the line of the last one that is opened."""
-        lines = 1
-        for block in self.blocks(Part(self.start, self.file.size, 0)):
-            whole = self._end_of_rows(block) if block.count(self.quote) % 2 else len(block)
-            lines += block.count(b"\n", 0, whole)
-        quote = self.quote.decode()
-        message = f"'{self.file.name}' line {lines}: a quote {quote} is opened and never closed"
+        lines = 1 + block.count(b"\n", 0, self._end_of_rows(block))
+        for start in range(0, position, BLOCK_BYTES):
+            lines += source.read(start, min(BLOCK_BYTES, position - start)).count(b"\n")
+        message = f"'{self.file.name}' line {lines}: a quote {self.quote.decode()} is opened and never closed"
         return UserError(f"{message}; option quote='' takes quotes as text")
 
     def _read_head(self, size: int) -> bytes:
@@ -140,8 +149,15 @@ class TextFile:
                 if length:
                     yield block[:length]
                 rest = block[length:]
+        if self.quote and rest.count(self.quote) % 2:
+            raise UserError(f"'{self.file.name}': a quote {self.quote.decode()} is opened and never closed")
         if rest:
             yield rest
+
+
+def _count(block: bytes, letter: bytes, end: int) -> int:
+    """How often a letter stands before `end`; faster than bytes can count where it is frequent."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8, end) == letter[0]))
 
 
 class _Bytes:
