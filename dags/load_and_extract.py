@@ -85,7 +85,7 @@ with DAG(
         root=ROOT,
         table="features.shopping",
         table_version="{{ ti.xcom_pull('extract_features')['table_version'] }}",
-        output="{{ params.output }}/export",
+        path="{{ params.output }}/export",
         format="csv",
         options={"coalesce": 1},
     )

@@ -147,7 +147,7 @@ class ExportOperator(TableJobOperator):
     ``files`` (count).
 
     :param table: ``table`` or ``database.table``; a feature set is such a table. (templated)
-    :param output: the folder. (templated)
+    :param path: the folder. (templated)
     :param table_version: which version; None is the current one. (templated)
     :param format: ``parquet`` or ``csv``. (templated)
     :param mode: ``overwrite``, ``append`` or ``error_if_exists``. (templated)
@@ -155,7 +155,7 @@ class ExportOperator(TableJobOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("table", "output", "table_version", "format", "mode", "options"),
+        *("table", "path", "table_version", "format", "mode", "options"),
         *TableJobOperator.template_fields,
     )
     template_fields_renderers: Mapping[str, str] = {"options": "json", **JobOperator.template_fields_renderers}
@@ -164,7 +164,7 @@ class ExportOperator(TableJobOperator):
         self,
         *,
         table: str,
-        output: str,
+        path: str,
         table_version: int | str | None = None,
         format: str = "parquet",  # noqa: A002 - the language's own word
         mode: str = "overwrite",
@@ -173,7 +173,7 @@ class ExportOperator(TableJobOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.table = table
-        self.output = output
+        self.path = path
         self.table_version = table_version
         self.format = format
         self.mode = mode
@@ -185,7 +185,7 @@ class ExportOperator(TableJobOperator):
             "kind": "export",
             "root": self.tables_root(),
             "table": self.table,
-            "output": self.output,
+            "output": self.path,
             "table_version": optional_number(int, self.table_version, "table_version"),
             "format": self.format,
             "mode": self.mode,

@@ -164,7 +164,10 @@ class ScriptRunner:
         database, table = self._table(statement.table)
         definition = self._definer.catalog.get_table(database, table)
         columns = statement.columns or tuple(column.name for column in definition.columns)
-        lines = (json.dumps(dict(zip(columns, row, strict=True))) for row in statement.rows)
+        given = {name.lower() for name in columns}
+        missing = [column for column in definition.columns if column.has_default and column.name.lower() not in given]
+        defaults = {column.name: column.default for column in missing}
+        lines = (json.dumps(defaults | dict(zip(columns, row, strict=True))) for row in statement.rows)
         path = self._context.scratch / f"insert-{number}.json"
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         options = LoadOptions(format="json", mode="append", time_zone=self._session.variables["time_zone"])
