@@ -45,7 +45,8 @@ def _bars(counts: Sequence[int], titles: Sequence[str], label: str, gap: float) 
         x, y = place * step, _HEIGHT - height
         # The whole column takes the pointer, so that a low bar's numbers can be found.
         bars.append(
-            f'<g><title>{escape(title)}</title><rect class="hit" x="{x:.2f}" y="0" width="{step:.2f}" height="{_HEIGHT}"/>'
+            f"<g><title>{escape(title)}</title>"
+            f'<rect class="hit" x="{x:.2f}" y="0" width="{step:.2f}" height="{_HEIGHT}"/>'
             f'<rect class="bar" x="{x:.2f}" y="{y:.2f}" width="{max(0.6, step - gap):.2f}" height="{height:.2f}"/></g>'
         )
     return (

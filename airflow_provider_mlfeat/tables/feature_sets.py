@@ -46,6 +46,7 @@ _PROPERTIES = {
     "delta.logRetentionDuration": "interval 36500 days",
 }
 _ATTEMPTS = 20
+_WRITING = ("WRITE", "MERGE", "DELETE", "UPDATE", "STREAMING UPDATE", "CREATE OR REPLACE TABLE")
 _REFERENCE = re.compile(
     r"\s*(?P<name>[\w.-]+)\s*(?:(?:@|\s+VERSION\s+AS\s+OF\s+)\s*(?P<version>\d+))?\s*", re.IGNORECASE
 )
@@ -90,7 +91,7 @@ class FeatureSet:
     :param statistics: what its columns hold.
     :param committed_at: when it was written.
     :param already_there: whether an earlier run wrote it.
-    :param restored_from: the version that was restored as this one.
+    :param rows_of: the version that wrote the rows, when this one wrote none: a restore, a vacuum.
     """
 
     database: str
@@ -103,7 +104,7 @@ class FeatureSet:
     statistics: tuple[ColumnStatistics, ...]
     committed_at: datetime
     already_there: bool = False
-    restored_from: int | None = None
+    rows_of: int | None = None
 
     @property
     def name(self) -> str:
@@ -187,7 +188,7 @@ def write_feature_set(
 def find_feature_set(store: TableStore, name: str, metadata: FeatureSetMetadata) -> FeatureSet | None:
     """The version of the same plan and inputs, or None when there is none that can still be read."""
     for made in feature_set_versions(store, name):
-        if made.restored_from is None and made.metadata.identity == metadata.identity and _is_readable(store, made):
+        if made.rows_of is None and made.metadata.identity == metadata.identity and _is_readable(store, made):
             return replace(made, already_there=True)
     return None
 
@@ -224,7 +225,8 @@ def _commit(
                 "overwrite",
                 schema,
                 commit_properties=CommitProperties(
-                    custom_metadata={METADATA: {_NOTE: files.canonical_json(note)}}, max_commit_retries=0
+                    custom_metadata={METADATA: {_NOTE: files.canonical_json(note | {"version": version})}},
+                    max_commit_retries=0,
                 ),
             )
         except CommitFailedError as error:
@@ -272,7 +274,7 @@ def read_feature_set(store: TableStore, name: str, version: int | None = None) -
     shown = newest if wanted is None else wanted
     made = {one.version: one for one in feature_set_versions(store, name)}
     if shown not in made:
-        raise UserError(f"feature set '{name}' was never written at version {shown}")
+        raise UserError(f"version {shown} of feature set '{name}' was not written by an extraction")
     return made[shown]
 
 
@@ -285,19 +287,29 @@ def feature_set_versions(store: TableStore, name: str) -> list[FeatureSet]:
             return []
         entries = _opened(store, name).history()
     found: dict[int, FeatureSet] = {}
-    for entry in sorted(entries, key=lambda entry: int(entry["version"])):
-        version = int(entry["version"])
+    version = None
+    for entry in reversed(entries):
         note = (entry.get(METADATA) or {}).get(_NOTE)
         if note is not None:
-            found[version] = _feature_set(database, table, uri, version, entry["timestamp"], json.loads(note))
-            continue
-        # A restored version is what it was; anything else without a note (vacuum, compaction) changes no rows.
-        restored = str(entry.get("operationParameters", {}).get("version", ""))
-        before = int(restored) if entry["operation"] == "RESTORE" and restored.isdigit() else version - 1
-        if before in found:
-            original = found[before].restored_from or before
-            found[version] = replace(found[before], version=version, restored_from=original)
+            noted = json.loads(note)
+            # The note knows its version. Delta counts back from the version that was opened, which is wrong when
+            # another writer has committed since.
+            version = int(noted["version"])
+            found[version] = _feature_set(database, table, uri, version, entry["timestamp"], noted)
+        elif version is not None:
+            version += 1
+            if (before := _unchanged(entry, version)) in found:
+                original = found[before].rows_of or before
+                found[version] = replace(found[before], version=version, rows_of=original)
     return [found[version] for version in sorted(found, reverse=True)]
+
+
+def _unchanged(entry: Mapping[str, Any], version: int) -> int:
+    """The version whose rows a commit without a note has; -1 when it wrote rows of its own."""
+    if entry["operation"] == "RESTORE":
+        restored = str(entry.get("operationParameters", {}).get("version", ""))
+        return int(restored) if restored.isdigit() else -1
+    return -1 if entry["operation"] in _WRITING else version - 1
 
 
 def read_rows(store: TableStore, feature_set: FeatureSet) -> ds.Dataset:

@@ -30,9 +30,11 @@ def render_report(feature_set: FeatureSet, checks: CheckReport | None = None) ->
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark">'
         f"<title>{title}</title><style>{_STYLE}</style></head>"
-        f'<body><header><p class="kind">Feature set</p><h1>{title}</h1></header><main>{"".join(sections)}</main></body></html>\n'
+        f'<body><header><p class="kind">Feature set</p><h1>{title}</h1></header>'
+        f"<main>{''.join(sections)}</main></body></html>\n"
     )
 
 
@@ -53,8 +55,8 @@ def _facts(feature_set: FeatureSet) -> str:
         ("engine", metadata.engine + (f" ({metadata.dialect} SQL)" if metadata.dialect != "feature" else "")),
         ("written", feature_set.committed_at.strftime("%Y-%m-%d %H:%M:%S UTC")),
     ]
-    if feature_set.restored_from is not None:
-        facts.append(("restored from", f"version {feature_set.restored_from}"))
+    if feature_set.rows_of is not None:
+        facts.append(("rows of", f"version {feature_set.rows_of}"))
     tiles = "".join(f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in facts)
     long = [("plan", metadata.plan_id), ("place", feature_set.uri), *metadata.details.items()]
     lines = "".join(f"<tr><th>{escape(name)}</th><td><code>{escape(text)}</code></td></tr>" for name, text in long)
@@ -92,7 +94,8 @@ def _column(column: ColumnStatistics) -> str:
     median = next((number_text(value, column) for share, value in column.quantiles if share == 0.5), "")
     mean = "" if column.mean is None else text_of(float(column.mean))
     cells = [
-        f'<th scope="row"><span class="name">{escape(column.name)}</span><span class="type">{escape(column.type)}</span></th>',
+        f'<th scope="row"><span class="name">{escape(column.name)}</span>'
+        f'<span class="type">{escape(column.type)}</span></th>',
         f"<td>{distribution(column)}{_top(column)}</td>",
         f"<td>{_nulls(column)}</td>",
         f"<td>{_distinct(column)}</td>",

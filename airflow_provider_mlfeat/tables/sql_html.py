@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html import escape
 
+from airflow_provider_mlfeat.sql.dialect.words import CLAUSE_WORDS, RESERVED
+
 _TOKEN = re.compile(
     r"(?P<comment>--[^\n]*|#[^\n]*|/\*.*?(?:\*/|\Z))"
     r"|(?P<text>'(?:[^'\\]|\\.|'')*(?:'|\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\Z))"
@@ -14,15 +16,47 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _CALL = re.compile(r"\s*\(")
-_KEYWORDS = frozenset(
-    """
-    ADD ALL AND AS ASC ATTRIBUTES BETWEEN BY CASE CAST CREATE CROSS CURRENT CURRENT_ROW CURRENT_TIME DATABASE DEFAULT DEPLOY
-    DESC DISTINCT DIV DROP ELSE END EXCEPT EXCLUDE EXISTS FALSE FOLLOWING FROM FULL GROUP HAVING IF IN INDEX INFILE INNER
-    INSERT INSTANCE_NOT_IN_WINDOW INTERSECT INTERVAL INTO IS JOIN LAST LATERAL LEFT LIKE LIMIT LOAD MAXSIZE MOD NOT NULL
-    OFFSET ON OPEN OPTIONS OR ORDER OUTER OUTFILE OVER PARTITION PRECEDING RANGE RIGHT RLIKE ROW ROWS ROWS_RANGE SELECT SET
-    TABLE THEN TRUE UNBOUNDED UNION USE USING VALUES VIEW WHEN WHERE WINDOW WITH XOR DATA ILIKE ESCAPE CLOSED
-    """.split()
-)
+_MORE = [
+    "ADD",
+    "ATTRIBUTES",
+    "CLOSED",
+    "CREATE",
+    "CURRENT",
+    "CURRENT_ROW",
+    "CURRENT_TIME",
+    "DATA",
+    "DATABASE",
+    "DEFAULT",
+    "DEPLOY",
+    "DROP",
+    "EXCLUDE",
+    "EXISTS",
+    "FOLLOWING",
+    "IF",
+    "INDEX",
+    "INFILE",
+    "INSERT",
+    "INSTANCE_NOT_IN_WINDOW",
+    "INTERVAL",
+    "LATERAL",
+    "LIMIT",
+    "LOAD",
+    "MAXSIZE",
+    "OPEN",
+    "OUTER",
+    "PRECEDING",
+    "RANGE",
+    "ROW",
+    "ROWS",
+    "ROWS_RANGE",
+    "SET",
+    "TABLE",
+    "UNBOUNDED",
+    "USE",
+    "VALUES",
+    "VIEW",
+]
+_KEYWORDS = RESERVED | CLAUSE_WORDS | frozenset(_MORE)
 
 
 def highlight_sql(text: str) -> str:

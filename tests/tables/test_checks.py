@@ -59,7 +59,11 @@ def statistics_of(table: pa.Table) -> tuple[ColumnStatistics, ...]:
         ({"check": "range", "column": "at", "minimum": "2024-04-30T01:00:00"}, False, "1 outside"),
         ({"check": "range", "column": "at", "minimum": "2024-04-30T02:00:00+02:00"}, True, "none outside"),
         ({"check": "range", "column": "at", "maximum": 1_714_435_200_000}, False, "4 outside"),
-        ({"check": "range", "column": "day", "minimum": date(2024, 4, 27)}, False, "1 outside, for instance '2024-04-26'"),
+        (
+            {"check": "range", "column": "day", "minimum": date(2024, 4, 27)},
+            False,
+            "1 outside, for instance '2024-04-26'",
+        ),
         ({"check": "range", "column": "kind", "maximum": "b"}, False, "1 outside, for instance 'c'"),
         ({"check": "allowed_values", "column": "kind", "values": ["a", "b", "c"]}, True, "none not allowed"),
         ({"check": "allowed_values", "column": "kind", "values": ["a", "b"]}, False, "1 not allowed, for instance 'c'"),
@@ -68,7 +72,11 @@ def statistics_of(table: pa.Table) -> tuple[ColumnStatistics, ...]:
         ({"check": "unique", "columns": ["id"]}, False, "1 of 5 rows repeat an earlier one"),
         ({"check": "unique", "columns": ["id", "kind"]}, True, "5 rows, all different"),
         ({"check": "unique", "columns": "kind"}, False, "1 of 5 rows"),
-        ({"check": "freshness", "column": "at", "maximum_age": "32h"}, True, "newest 2024-04-30 04:00:00.000, 32 hours old"),
+        (
+            {"check": "freshness", "column": "at", "maximum_age": "32h"},
+            True,
+            "newest 2024-04-30 04:00:00.000, 32 hours old",
+        ),
         ({"check": "freshness", "column": "at", "maximum_age": "31h"}, False, "32 hours old"),
         ({"check": "freshness", "column": "day", "maximum_age": timedelta(days=2)}, True, "36 hours old"),
     ],
@@ -228,7 +236,10 @@ def test_reports_as_text_and_as_document() -> None:
 @pytest.mark.parametrize(
     ("document", "sentence"),
     [
-        ({"check": "nuls", "column": "a"}, "check 1: 'check' is one of row_count, .*, not 'nuls'. Did you mean 'nulls'?"),
+        (
+            {"check": "nuls", "column": "a"},
+            "check 1: 'check' is one of row_count, .*, not 'nuls'. Did you mean 'nulls'?",
+        ),
         ({}, "check 1: 'check' is one of .* not 'None'"),
         ({"check": "nulls"}, r"check 1 \(nulls\): field 'column' is missing"),
         ({"check": "nulls", "colum": "a"}, r"check 1 \(nulls\): unknown field 'colum'. Did you mean 'column'?"),
@@ -236,14 +247,20 @@ def test_reports_as_text_and_as_document() -> None:
         ({"check": "row_count"}, r"check 1 \(row_count\): give minimum or maximum"),
         ({"check": "row_count", "minimum": "5"}, r"'minimum' takes a number, not '5'"),
         ({"check": "range", "column": "a", "minimum": []}, r"'minimum' takes a number or a text, not \[\]"),
-        ({"check": "nulls", "column": "a", "maximum_share": 1.5}, "'maximum_share' takes a number from 0 to 1, not 1.5"),
+        (
+            {"check": "nulls", "column": "a", "maximum_share": 1.5},
+            "'maximum_share' takes a number from 0 to 1, not 1.5",
+        ),
         ({"check": "drift", "column": "a", "maximum_psi": -1}, "'maximum_psi' takes a number of at least 0, not -1"),
         ({"check": "nulls", "column": "a", "severity": "fatal"}, "'severity' is 'blocking' or 'warning', not 'fatal'"),
         ({"check": "unique", "columns": []}, r"columns are named by texts, not \[\]"),
         ({"check": "unique", "columns": [1]}, r"columns are named by texts, not \[1\]"),
         ({"check": "allowed_values", "column": "a", "values": "ab"}, "'values' takes a list of values, not 'ab'"),
         ({"check": "allowed_values", "column": "a", "values": []}, r"'values' takes a list of values, not \[\]"),
-        ({"check": "freshness", "column": "a", "maximum_age": "soon"}, "'maximum_age' takes a time like .*, not 'soon'"),
+        (
+            {"check": "freshness", "column": "a", "maximum_age": "soon"},
+            "'maximum_age' takes a time like .*, not 'soon'",
+        ),
     ],
 )
 def test_a_wrong_declaration_is_a_sentence(document: dict[str, Any], sentence: str) -> None:
@@ -254,11 +271,20 @@ def test_a_wrong_declaration_is_a_sentence(document: dict[str, Any], sentence: s
 @pytest.mark.parametrize(
     ("document", "sentence"),
     [
-        ({"check": "nulls", "column": "prise"}, r"check 'nulls\(prise\)': there is no column 'prise'. Did you mean 'price'?"),
+        (
+            {"check": "nulls", "column": "prise"},
+            r"check 'nulls\(prise\)': there is no column 'prise'. Did you mean 'price'?",
+        ),
         ({"check": "range", "column": "id", "minimum": "x"}, "'x' cannot be compared with 'id', which is int64"),
         ({"check": "range", "column": "kind", "minimum": 3}, "3 cannot be compared with 'kind', which is string"),
-        ({"check": "range", "column": "at", "minimum": "soon"}, "'soon' cannot be compared with 'at', which is timestamp"),
-        ({"check": "allowed_values", "column": "id", "values": ["a"]}, "'a' cannot be compared with 'id', which is int64"),
+        (
+            {"check": "range", "column": "at", "minimum": "soon"},
+            "'soon' cannot be compared with 'at', which is timestamp",
+        ),
+        (
+            {"check": "allowed_values", "column": "id", "values": ["a"]},
+            "'a' cannot be compared with 'id', which is int64",
+        ),
         ({"check": "freshness", "column": "id", "maximum_age": "1d"}, "'id' is int64 and no point in time"),
     ],
 )
