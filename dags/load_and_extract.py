@@ -1,7 +1,7 @@
 """From raw files to a feature set: create tables, load files into them, check, extract features, export.
 
-Each step leaves a version behind. Run it again over the same files, and every task finds its version and is done; change
-a file, and the versions from there on are new.
+Each step leaves a version behind. Run it again over the same files, and every task finds its version and is done;
+change a file, and the versions from there on are new.
 """
 
 from __future__ import annotations

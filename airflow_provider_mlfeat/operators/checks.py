@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mlfeat.hooks.arguments import optional_number
 from airflow_provider_mlfeat.operators.job import JobOperator
-from airflow_provider_mlfeat.operators.tables import TableJobOperator, optional_number
+from airflow_provider_mlfeat.operators.tables import TableJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

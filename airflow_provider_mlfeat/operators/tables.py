@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.configuration import conf
 
+from airflow_provider_mlfeat.hooks.arguments import optional_number
 from airflow_provider_mlfeat.operators.job import JobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-Number = TypeVar("Number", int, float)
 
 
 class TableJobOperator(JobOperator):
@@ -191,20 +190,3 @@ class ExportOperator(TableJobOperator):
             "mode": self.mode,
             "options": dict(self.options or {}),
         }
-
-
-def number(kind: type[Number], value: Any, argument: str) -> Number:
-    """A number from an argument that a template may have made a text of."""
-    from airflow_provider_mlfeat.errors import UserError
-
-    try:
-        return kind(value)
-    except (TypeError, ValueError):
-        raise UserError(f"{argument} takes a number, not {value!r}") from None
-
-
-def optional_number(kind: type[Number], value: Any, argument: str) -> Number | None:
-    """A number, or None for None and for the empty texts that templates make of it."""
-    if value is None or str(value).strip() in ("", "None"):
-        return None
-    return number(kind, value, argument)

@@ -11,6 +11,8 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
+from airflow_provider_mlfeat.hooks.arguments import number
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -83,8 +85,6 @@ class TableVersionSensor(BaseSensorOperator):
         return PokeReturnValue(found is not None, found)
 
     def _arguments(self) -> dict[str, Any]:
-        from airflow_provider_mlfeat.operators.tables import number
-
         return {
             "root": self.root or str(conf.get("mlfeat", "tables_root", fallback="")),
             "table": self.table,

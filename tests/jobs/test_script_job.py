@@ -48,7 +48,7 @@ def test_insert_and_select(root: Path, caplog: pytest.LogCaptureFixture) -> None
     first = script(root, sql)
     shown = next(message for message in caplog.messages if message.startswith("id"))
     assert [line.split()[0] for line in shown.splitlines()[2:]] == ["1", "2", "3"]
-    assert "it's \"so\"" in shown
+    assert 'it\'s "so"' in shown
     assert "none" in shown
     assert (first.statements, first.rows, first.tables) == (4, 3, {"t": 2})
     again = script(root, sql)
@@ -75,7 +75,7 @@ def test_appending_goes_by_the_files_contents(root: Path, tmp_path: Path) -> Non
 def test_into_outfile_and_path_map(root: Path, tmp_path: Path) -> None:
     sql = (
         "CREATE DATABASE d; USE d; CREATE TABLE t (id int, x double); INSERT INTO t VALUES (1, 0.5), (2, 1.5);"
-        "SELECT id, x * 2 AS y FROM t INTO OUTFILE '/far/away/out' OPTIONS (format='csv', mode='overwrite', coalesce=1);"
+        "SELECT id, x * 2 AS y FROM t INTO OUTFILE '/far/away/out' OPTIONS (mode='overwrite', coalesce=1);"
     )
     result = script(root, sql, path_map={"/far": "/nowhere", "/far/away": str(tmp_path)})
     assert result.outputs == {f"{tmp_path}/out": 2}
@@ -121,9 +121,15 @@ def test_indexes_change_and_stay(root: Path, caplog: pytest.LogCaptureFixture) -
     ("sql", "message"),
     [
         ("CREATE TABLE t (id int);\nDEPLOY d SELECT id FROM t;", "SQL:2:1: DEPLOY D is not for offline tables"),
-        ("SET @@execute_mode='online';\nLOAD DATA INFILE 'a' INTO TABLE t;", "SQL:2:1: this loads in execute_mode 'online'"),
+        (
+            "SET @@execute_mode='online';\nLOAD DATA INFILE 'a' INTO TABLE t;",
+            "SQL:2:1: this loads in execute_mode 'online'",
+        ),
         ("CREATE TABLE t (id int);\nSELECT it FROM t;", "SQL:2:8: unknown column 'it'"),
-        ("CREATE TABLE t (id int);\nLOAD DATA INFILE '/no/such/*.csv' INTO TABLE t;", "statement 2, line 2: .*/no/such"),
+        (
+            "CREATE TABLE t (id int);\nLOAD DATA INFILE '/no/such/*.csv' INTO TABLE t;",
+            "statement 2, line 2: .*/no/such",
+        ),
         ("SELECT 1;\nLOAD DATA INFILE 'a' INTO TABLE t;", "SQL:2:1: unknown table 't'"),
         ("CREATE TABLE t (id int);\nINSERT INTO t VALUES ('x');", "statement 2, line 2: .*'x'"),
         ("SET @@time_zone='Mars/Base';", "unknown time zone 'Mars/Base'"),

@@ -182,7 +182,10 @@ def test_what_an_extraction_refuses(loaded: Path) -> None:
 def test_plain_spark_sql(loaded: Path) -> None:
     extract = {"feature_set": "plain", "database": "shop", "dialect": "spark"}
     sql = "SELECT id, count(*) AS visits, sum(amount) AS total FROM visit GROUP BY id ORDER BY id"
-    first, again = do("extract_features", loaded, sql=sql, **extract), do("extract_features", loaded, sql=sql, **extract)
+    first, again = (
+        do("extract_features", loaded, sql=sql, **extract),
+        do("extract_features", loaded, sql=sql, **extract),
+    )
     assert (first.rows, first.columns, first.engine, again.already_extracted) == (2, 3, "spark", True)
     exported = do("export", loaded, table="plain", output=str(loaded.parent / "out"))
     rows = pq.read_table(exported.output).to_pylist()

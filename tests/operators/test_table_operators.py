@@ -111,7 +111,9 @@ def test_a_blocking_check_is_red_and_a_warning_is_not(here: Arguments, context: 
 
 
 def test_a_script(here: Arguments, visits: str, context: Any) -> None:
-    sql = f"{CREATE} LOAD DATA INFILE '/there/visit.csv' INTO TABLE visit OPTIONS (mode='append'); SELECT id FROM visit;"
+    sql = (
+        f"{CREATE} LOAD DATA INFILE '/there/visit.csv' INTO TABLE visit OPTIONS (mode='append'); SELECT id FROM visit;"
+    )
     paths = {"/there": str(Path(visits).parent)}
     operator = RunScriptOperator(task_id="s", sql=sql, path_map=paths, **here)
     results = [operator.execute(context) for _ in range(2)]

@@ -16,7 +16,11 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("csv", "parquet", "orc", "json"), help="the default goes by the names")
     parser.add_argument("--mode", choices=("error_if_exists", "append", "overwrite"), default="error_if_exists")
     parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of LOAD DATA, such as delimiter=;"
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of LOAD DATA, such as delimiter=;",
     )
     parser.add_argument("--max-bad-rows", type=int, metavar="N", help="how many rows may go into quarantine")
     parser.add_argument("--max-bad-share", type=float, metavar="SHARE", help="which share of the rows may, 0 to 1")
