@@ -22,6 +22,7 @@ from airflow_provider_mlfeat.tables.delta import Mode, NewFile, commit, data_fil
 from airflow_provider_mlfeat.tables.formats.opening import open_reader
 from airflow_provider_mlfeat.tables.formats.reader import Part, Reader
 from airflow_provider_mlfeat.tables.linking import link_files
+from airflow_provider_mlfeat.tables.links import remove_link
 from airflow_provider_mlfeat.tables.load_options import LoadCancellation, LoadOptions, LoadProgress, LoadReport
 from airflow_provider_mlfeat.tables.matching import Matching, match_columns
 from airflow_provider_mlfeat.tables.part_files import PartFile
@@ -64,6 +65,11 @@ def load_files(
     if load_id is not None and (found := loaded_by(delta, load_id)) is not None:
         return _earlier(delta, database, table, *found)
     definition = replace(definition_of(delta, database), database=database)
+    if delta.metadata().partition_columns:
+        message = (
+            f"table '{definition.qualified_name}' is partitioned; only tables that CREATE TABLE made can be loaded"
+        )
+        raise UserError(message)
     _check_mode(delta, definition, options)
     readers = [open_reader(file, options, definition) for file in find_files(paths, store.storage_options)]
     load = _Load(store, store.uri(database, table), definition, options, readers, load_id)
@@ -125,6 +131,7 @@ class _Load:
         self._stop = threading.Event()
         self._written: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._files: list[PartFile] = []
+        self._links: list[NewFile] = []
 
     def _conformer(self, reader: Reader, texts: Texts) -> Conformer:
         by_order = self._options.positional or not reader.has_names
@@ -144,8 +151,7 @@ class _Load:
                 return self._commit(done)
             return self._link()
         except BaseException:
-            for file in self._files:
-                file.discard()
+            self._discard()
             raise
         finally:
             self._bad.close()
@@ -214,7 +220,8 @@ class _Load:
                 before = rows.get(place, 0)
                 rows[place] = before + chunk.rows
                 if chunk.rejected:
-                    self._bad.add(task.number, place, before, chunk.rejected)
+                    with storage_errors("collecting refused rows"):
+                        self._bad.add(task.number, place, before, chunk.rejected)
                 if self._stop.is_set() or self._bad.stops(task.number):
                     return _Done(None, rows)
                 with storage_errors(f"writing table '{self._definition.qualified_name}'"):
@@ -270,8 +277,15 @@ class _Load:
 
     def _link(self) -> LoadReport:
         """Link the files in place of copying them."""
-        new = link_files(self._readers, self._conformers, self._store, self._uri)
-        return self._finish(new, sum(file.rows for file in new), None)
+        self._links = link_files(self._readers, self._conformers, self._store, self._uri)
+        return self._finish(self._links, sum(file.rows for file in self._links), None)
+
+    def _discard(self) -> None:
+        """Take away what was written for nothing."""
+        for file in self._files:
+            file.discard()
+        for link in self._links:
+            remove_link(self._uri, link.path)
 
     def _finish(self, new: Sequence[NewFile], rows_read: int, quarantine: str | None) -> LoadReport:
         matching = self._conformers[0].matching
@@ -306,8 +320,7 @@ class _Load:
                 check=lambda delta: _check_mode(delta, self._definition, self._options),
             )
         if was_there:
-            for file in self._files:
-                file.discard()
+            self._discard()
             assert self._load_id is not None
             delta = newest()
             found = loaded_by(delta, self._load_id)

@@ -72,9 +72,9 @@ def filesystem(uri: str, storage_options: Mapping[str, str]) -> Any:
 
     if "://" not in uri:
         return fs.SubTreeFileSystem(uri, fs.LocalFileSystem())
-    from deltalake.fs import DeltaStorageHandler
+    from airflow_provider_mlfeat.tables.object_store import ObjectStore
 
-    return fs.PyFileSystem(DeltaStorageHandler(uri, dict(storage_options)))
+    return fs.PyFileSystem(ObjectStore(uri, dict(storage_options)))
 
 
 def _folder(name: str, what: str) -> str:

@@ -35,7 +35,7 @@ class Texts:
     def __init__(self, time_zone: str) -> None:
         self._zone: datetime.tzinfo
         self._offset: datetime.timedelta | None = None
-        if match := _OFFSET.fullmatch(time_zone):
+        if match := _OFFSET.fullmatch("+00:00" if time_zone.upper() in ("UTC", "Z") else time_zone):
             sign = -1 if match[1] == "-" else 1
             self._offset = sign * datetime.timedelta(hours=int(match[2]), minutes=int(match[3]))
             self._zone = datetime.timezone(self._offset)
@@ -50,6 +50,8 @@ class Texts:
         """Local times (microseconds without a zone) as points in time."""
         utc = pa.timestamp("us", "UTC")
         if self._offset is not None:
+            if not self._offset:
+                return local.cast(utc)
             shift = pa.scalar(self._offset // _MICROSECOND, pa.int64())
             return pc.subtract(local.cast(pa.int64()), shift).cast(utc)
         points = pc.assume_timezone(local, self._name, ambiguous="earliest", nonexistent="earliest").cast(utc)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.sql.catalog import ColumnDefinition, TableDefinition
 from airflow_provider_mlfeat.sql.statements import CreateTable
 from airflow_provider_mlfeat.sql.syntax import parse_script
@@ -154,6 +154,28 @@ def test_a_linked_file_that_changed_is_not_read(linked: tuple[TableStore, Path])
     pq.write_table(columns.set_column(0, "a", pa.array([1, 3], pa.int32())), file)
     with pytest.raises(UserError, match="a.parquet' has changed since it was linked"):
         rows(store)
+
+
+def test_links_of_a_load_that_fails_are_taken_away(
+    linked: tuple[TableStore, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, file = linked
+    before = sorted(Path(store.uri("", "t"), "_links").iterdir())
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("away")
+
+    monkeypatch.setattr("airflow_provider_mlfeat.tables.load.commit", fail)
+    with pytest.raises(TransientError, match="committing to table 't': away"):
+        load(store, file, format="parquet", deep_copy=False, mode="append")
+    assert sorted(Path(store.uri("", "t"), "_links").iterdir()) == before
+
+
+def test_a_partitioned_table_is_not_loaded(store: TableStore, tmp_path: Path) -> None:
+    write_deltalake(store.uri("", "t"), pa.table({"a": [1], "b": ["x"]}), partition_by="b")
+    assert rows(store) == [{"a": 1, "b": "x"}]
+    with pytest.raises(UserError, match="table 't' is partitioned"):
+        load(store, write(tmp_path / "a.csv", "a,b\n1,x\n"), mode="append")
 
 
 @pytest.mark.parametrize(
