@@ -336,6 +336,23 @@ def test_readers_always_find_a_whole_folder(tmp_path: Path) -> None:
     assert looks[0] > 10
 
 
+def test_a_folder_is_replaced_in_one_step_where_the_file_system_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    if not directories._rename(tmp_path / "one", tmp_path / "two", directories._EXCHANGE):
+        pytest.skip("this file system cannot exchange two names; TMPDIR on ext4, xfs, btrfs or tmpfs can")
+
+    def in_steps(*_: object) -> None:
+        raise AssertionError("there was a moment without a folder")
+
+    monkeypatch.setattr(directories, "_without_exchange", in_steps)
+    for mode in ("error_if_exists", "overwrite", "append"):
+        write(tmp_path / "out", numbers(3), format="parquet", mode=mode)
+    assert len(read_numbers(tmp_path / "out")) == 6
+
+
 # ── bad input ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
