@@ -16,7 +16,7 @@ from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.sql.types import Kind
 from airflow_provider_mlfeat.tables.conform import Chunk, Conformer, Rejection
 from airflow_provider_mlfeat.tables.formats.reader import Part, Reader
-from airflow_provider_mlfeat.tables.formats.text_blocks import TextFile, as_buffer
+from airflow_provider_mlfeat.tables.formats.text_blocks import Block, TextFile, as_buffer
 from airflow_provider_mlfeat.tables.load_options import LoadOptions
 from airflow_provider_mlfeat.tables.source_files import SourceFile
 from airflow_provider_mlfeat.tables.texts import FALSE, TRUE
@@ -82,7 +82,7 @@ class CsvReader(Reader):
         for block in self._text.blocks(part):
             yield self._chunk(block, conform)
 
-    def _chunk(self, block: bytes, conform: Conformer) -> Chunk:
+    def _chunk(self, block: Block, conform: Conformer) -> Chunk:
         targets = {
             source: _LOCAL_TIME if column.type.kind is Kind.TIMESTAMP else stored.type
             for source, column, stored in zip(
@@ -121,7 +121,7 @@ class CsvReader(Reader):
             return pa.int64()
         return pa.binary() if type_ in (pa.string(), pa.large_string()) else pa.string()
 
-    def _parse(self, block: bytes, types: dict[int, pa.DataType], ragged: list[Rejection]) -> pa.Table:
+    def _parse(self, block: Block, types: dict[int, pa.DataType], ragged: list[Rejection]) -> pa.Table:
         options = self._options
 
         def refuse(row: csv.InvalidRow) -> str:

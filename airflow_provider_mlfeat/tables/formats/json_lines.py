@@ -50,7 +50,8 @@ class JsonReader(Reader):
 
     def chunks(self, part: Part, conform: Conformer) -> Iterator[Chunk]:
         """The rows of a piece."""
-        for block in self._text.blocks(part, _BLOCK_BYTES):
+        for rows in self._text.blocks(part, _BLOCK_BYTES):
+            block = bytes(rows)
             yield self._fast(block, conform) or self._line_by_line(block, conform)
 
     def _fast(self, block: bytes, conform: Conformer) -> Chunk | None:

@@ -15,11 +15,14 @@ from airflow_provider_mlfeat.tables.formats.reader import Part, unreadable
 from airflow_provider_mlfeat.tables.source_files import SourceFile
 
 BLOCK_BYTES = 16 << 20
+_CACHED = 1 << 18
 _PART_BYTES = 64 << 20
 _LONGEST_ROW = 64 << 20
 _COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".br")
 _OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+Block = bytes | memoryview
 
 
 class TextFile:
@@ -40,7 +43,7 @@ class TextFile:
 
     def first_rows(self) -> bytes:
         """Whole rows from the beginning; empty for an empty file."""
-        return next(self.blocks(Part(self.start, self.file.size, 0), 1 << 16), b"")
+        return bytes(next(self.blocks(Part(self.start, self.file.size, 0), 1 << 16), b""))
 
     def estimate_rows(self, first: bytes) -> int:
         """How many rows there are when all are like the first."""
@@ -57,55 +60,50 @@ class TextFile:
         with _Bytes(self.file) as source:
             begin, position, cuts = start, start, []
             while position < size:
-                position += len(self._whole_rows(source, position, BLOCK_BYTES, size))
+                position += self._fill(source, position, BLOCK_BYTES, size)
                 cuts.append(position)
                 if position - begin >= most or position == size:
                     yield Part(begin, position, position - begin, tuple(cuts))
                     begin, cuts = position, []
 
-    def blocks(self, part: Part, size: int = 0) -> Iterator[bytes]:
-        """Whole rows, some at a time."""
+    def blocks(self, part: Part, size: int = 0) -> Iterator[Block]:
+        """Whole rows, some at a time; a block holds only until the next one is asked for."""
         if self._compressed:
             yield from self._stream_blocks(part.begin, size or BLOCK_BYTES)
             return
         position = part.begin
         with _Bytes(self.file) as source:
             for cut in part.cuts:
-                yield self._read(source, position, cut - position)
+                source.fill(position, cut - position)
+                yield memoryview(source.buffer)[: cut - position]
                 position = cut
             while position < part.end:
-                block = self._whole_rows(source, position, size or BLOCK_BYTES, part.end)
-                position += len(block)
-                yield block
+                length = self._fill(source, position, size or BLOCK_BYTES, part.end)
+                yield memoryview(source.buffer)[:length]
+                position += length
 
-    def _whole_rows(self, source: _Bytes, position: int, size: int, end: int) -> bytes:
-        """Rows from a position on, of about so many bytes."""
+    def _fill(self, source: _Bytes, position: int, size: int, end: int) -> int:
+        """Fill the buffer with rows from a position on, of about so many bytes; how many there are."""
         while True:
             size = min(size, end - position)
-            block = self._read(source, position, size)
+            source.fill(position, size)
             if position + size == end:
-                if self.quote and _count(block, self.quote, len(block)) % 2:
-                    raise self._open_quote(source, position, block)
-                return block
-            if length := self._end_of_rows(block):
-                return block[:length]
+                if self.quote and _count(source.buffer, self.quote, size) % 2:
+                    raise self._open_quote(source, position, size)
+                return size
+            if length := self._end_of_rows(source.buffer, size):
+                return length
             if size >= _LONGEST_ROW:
                 raise self._endless(position)
             size *= 2
-
-    def _read(self, source: _Bytes, position: int, size: int) -> bytes:
-        block = source.read(position, size)
-        if len(block) < size:
-            raise UserError(f"'{self.file.name}' became shorter while it was read")
-        return block
 
     def _endless(self, position: int) -> UserError:
         hint = " (an opened quote that is never closed? quote='' takes quotes as text)" if self.quote else ""
         return UserError(f"'{self.file.name}': no row ends within {_LONGEST_ROW >> 20} MiB after byte {position}{hint}")
 
-    def _end_of_rows(self, block: bytes) -> int:
-        """Length of the whole rows at the beginning of a block; 0 when none is whole."""
-        end = block.rfind(b"\n")
+    def _end_of_rows(self, block: bytes | bytearray, size: int) -> int:
+        """Length of the whole rows within the first bytes of a block; 0 when none is whole."""
+        end = block.rfind(b"\n", 0, size)
         if not self.quote:
             return end + 1
         quotes = _count(block, self.quote, end) if end >= 0 else 0
@@ -115,11 +113,13 @@ class TextFile:
             end = before
         return end + 1
 
-    def _open_quote(self, source: _Bytes, position: int, block: bytes) -> UserError:
+    def _open_quote(self, source: _Bytes, position: int, size: int) -> UserError:
         """The error of a file whose quotes do not pair, with the line of the last one that is opened."""
-        lines = 1 + block.count(b"\n", 0, self._end_of_rows(block))
+        lines = 1 + source.buffer.count(b"\n", 0, self._end_of_rows(source.buffer, size))
         for start in range(0, position, BLOCK_BYTES):
-            lines += source.read(start, min(BLOCK_BYTES, position - start)).count(b"\n")
+            length = min(BLOCK_BYTES, position - start)
+            source.fill(start, length)
+            lines += source.buffer.count(b"\n", 0, length)
         message = f"'{self.file.name}' line {lines}: a quote {self.quote.decode()} is opened and never closed"
         return UserError(f"{message}; option quote='' takes quotes as text")
 
@@ -143,7 +143,7 @@ class TextFile:
                 if not more:
                     break
                 block = rest + more
-                length = self._end_of_rows(block)
+                length = self._end_of_rows(block, len(block))
                 if not length and len(block) > _LONGEST_ROW:
                     raise self._endless(start)
                 if length:
@@ -155,9 +155,10 @@ class TextFile:
             yield rest
 
 
-def _count(block: bytes, letter: bytes, end: int) -> int:
+def _count(block: bytes | bytearray, letter: bytes, end: int) -> int:
     """How often a letter stands before `end`; faster than bytes can count where it is frequent."""
-    return int(np.count_nonzero(np.frombuffer(block, np.uint8, end) == letter[0]))
+    numbers = np.frombuffer(block, np.uint8, end)
+    return sum(int(np.count_nonzero(numbers[start : start + _CACHED] == letter[0])) for start in range(0, end, _CACHED))
 
 
 class _Bytes:
@@ -165,6 +166,7 @@ class _Bytes:
 
     def __init__(self, file: SourceFile) -> None:
         self._file = file
+        self.buffer = bytearray()
 
     def __enter__(self) -> _Bytes:
         with unreadable(self._file.name, "a text file"):
@@ -177,14 +179,21 @@ class _Bytes:
     def __exit__(self, *error: object) -> None:
         self._opened.close()
 
-    def read(self, position: int, size: int) -> bytes:
-        """So many bytes from a position, fewer at the end."""
-        with unreadable(self._file.name, "a text file"):
+    def fill(self, position: int, size: int) -> None:
+        """Put so many bytes from a position into the buffer, which is used again and again."""
+        if len(self.buffer) < size:
+            self.buffer = bytearray(size)
+        with memoryview(self.buffer) as room, unreadable(self._file.name, "a text file"):
             if self._file.is_local:
-                return os.pread(self._opened.fileno(), size, position)
-            return bytes(self._opened.read_at(size, position))
+                read = os.preadv(self._opened.fileno(), [room[:size]], position)
+            else:
+                found = self._opened.read_at(size, position)
+                read = len(found)
+                room[:read] = found
+        if read < size:
+            raise UserError(f"'{self._file.name}' became shorter while it was read")
 
 
-def as_buffer(block: bytes) -> Any:
+def as_buffer(block: Block) -> Any:
     """An Arrow file over a block."""
     return pa.BufferReader(pa.py_buffer(block))
