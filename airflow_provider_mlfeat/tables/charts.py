@@ -25,7 +25,17 @@ def distribution(column: ColumnStatistics) -> str:
     return _bars(histogram.counts, titles, f"histogram of {column.name}", gap=0.5)
 
 
+def has_frequent_values(column: ColumnStatistics) -> bool:
+    """Whether the most frequent values say anything: not where all are rare, as in a column of names or ids."""
+    if not column.top:
+        return False
+    most = column.top[0][1]
+    return len(column.top) <= _SHOWN_VALUES or (most > 1 and most * 1_000 >= column.rows)
+
+
 def _frequent(column: ColumnStatistics) -> str:
+    if not has_frequent_values(column):
+        return ""
     top = column.top[:_SHOWN_VALUES]
     if column.type not in ("string", "bool"):
         top = tuple(sorted(top, key=lambda pair: (pair[0] != pair[0], pair[0])))

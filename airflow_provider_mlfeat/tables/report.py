@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 
 from airflow_provider_mlfeat import files
-from airflow_provider_mlfeat.tables.charts import distribution, number_text, text_of
+from airflow_provider_mlfeat.tables.charts import distribution, has_frequent_values, number_text, text_of
 from airflow_provider_mlfeat.tables.checks import CheckReport
 from airflow_provider_mlfeat.tables.feature_sets import FeatureSet
 from airflow_provider_mlfeat.tables.sql_html import highlight_sql
@@ -125,7 +125,7 @@ def _distinct(column: ColumnStatistics) -> str:
 
 def _top(column: ColumnStatistics) -> str:
     """The most frequent values, folded away."""
-    if not column.top or column.top[0][1] * 1000 < column.rows:
+    if not has_frequent_values(column):
         return ""
     about = "" if column.distinct_is_exact else "≥ "
     lines = "".join(

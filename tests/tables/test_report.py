@@ -141,6 +141,13 @@ def test_bars_are_as_high_as_their_counts() -> None:
     assert Page(picture).tags.count("g") == 2
 
 
+def test_a_column_of_ids_has_no_picture() -> None:
+    column = collect_statistics(
+        [pa.record_batch({"k": [f"user {n}" for n in range(99)]})], pa.schema({"k": pa.string()})
+    )
+    assert distribution(column[0]) == ""
+
+
 def test_numbers_for_people() -> None:
     texts = [
         text_of(value) for value in (None, True, 1_234_567, 0.1, 1234.5678, 1e-7, 1e20, float("nan"), float("inf"), "")
