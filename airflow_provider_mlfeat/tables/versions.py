@@ -70,7 +70,10 @@ def describe(store: TableStore, database: str, table: str, version: int | None =
     delta = open_table(store, database, table, version)
     with storage_errors(f"reading table '{table}'"):
         rows = sum(file.rows for file in data_files(delta))
-        committed = _time(delta.history(1)[0])
+        # Only the newest version numbers its history rightly; an older one gives it the newest commits under its own.
+        newest = delta if version is None else open_table(store, database, table)
+        entries = newest.history(newest.version() - delta.version() + 1)
+        committed = _time(entries[-1])
     return TableVersion(database, table, delta.version(), rows, fingerprint(delta), committed)
 
 

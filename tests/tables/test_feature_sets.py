@@ -123,6 +123,14 @@ def test_another_plan_is_another_version_and_old_ones_stay(store: TableStore) ->
     assert write(store, table=numbers(0)).version == first.version
 
 
+def test_old_versions_keep_their_time(store: TableStore) -> None:
+    first = write(store, table=numbers(0))
+    time.sleep(0.01)
+    second = write(store, plan="plan-2")
+    assert versions.describe(store, "", "jd", first.version).committed_at == first.committed_at
+    assert versions.current(store, "", "jd").committed_at == second.committed_at > first.committed_at
+
+
 def test_reuse_can_be_declined(store: TableStore) -> None:
     first = write(store)
     second = write(store, reuse=False)
