@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -125,7 +126,8 @@ class _Load:
         self._readers, self._load_id = readers, load_id
         texts = Texts(options.time_zone)
         self._conformers = [self._conformer(reader, texts) for reader in readers]
-        self._name = uuid4().hex
+        # Names that sort in order of arrival: readers such as Spark take a table's files in the order of their names.
+        self._name = f"{time.time_ns() // 1_000_000:013}-{uuid4().hex}"
         most = options.max_bad_rows
         self._bad = BadRows(0 if most is None and options.max_bad_share is None else most)
         self._stop = threading.Event()

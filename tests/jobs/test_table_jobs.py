@@ -179,6 +179,23 @@ def test_what_an_extraction_refuses(loaded: Path) -> None:
 
 
 @pytest.mark.spark
+def test_both_engines_see_the_rows_in_order_of_arrival(root: Path, tmp_path: Path) -> None:
+    """Without an ORDER BY the last row that arrived joins; the loads' files have random names."""
+    do("create_tables", root, sql="CREATE TABLE a (id int); CREATE TABLE b (id int, part int);")
+    pq.write_table(pa.table({"id": pa.array(range(50), pa.int32())}), tmp_path / "a.parquet")
+    do("load_table", root, table="a", paths=[f"{tmp_path}/a.parquet"])
+    for part in range(8):
+        rows = {"id": pa.array(range(50), pa.int32()), "part": pa.array([part] * 50, pa.int32())}
+        pq.write_table(pa.table(rows), tmp_path / "b.parquet")
+        do("load_table", root, table="b", paths=[f"{tmp_path}/b.parquet"], mode="append")
+    sql = "SELECT a.id, b.part FROM a LAST JOIN b ON a.id = b.id"
+    for engine in ("batch", "spark"):
+        do("extract_features", root, sql=sql, feature_set=f"f_{engine}", engine=engine)
+        exported = do("export", root, table=f"f_{engine}", output=str(tmp_path / engine))
+        assert set(pq.read_table(exported.output).column("part").to_pylist()) == {7}
+
+
+@pytest.mark.spark
 def test_plain_spark_sql(loaded: Path) -> None:
     extract = {"feature_set": "plain", "database": "shop", "dialect": "spark"}
     sql = "SELECT id, count(*) AS visits, sum(amount) AS total FROM visit GROUP BY id ORDER BY id"

@@ -101,7 +101,8 @@ def answer_plan(
     if choice.engine == "batch":
         table = run_batch_plan(plan, {name: given.dataset for name, given in tables.items()}, context)
         return Answer(table.schema.remove_metadata(), table.num_rows, choice, table=table)
-    stored = {name: given.for_spark() for name, given in tables.items()}
+    links = target.with_name(f"{target.name}-inputs")
+    stored = {name: given.for_spark(links / str(number)) for number, (name, given) in enumerate(tables.items())}
     files = run_spark_plan(plan, stored, master, target, context)
     schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in plan.schema])
     return Answer(schema, count_rows(files), choice, files=tuple(files))

@@ -175,7 +175,7 @@ def _extract_spark_text(spec: ExtractFeaturesSpec, store: TableStore, context: J
         return found, _unchanged(found)
     choice = Choice("spark", "the query is plain Spark SQL")
     log.info("engine %s: %s", choice.engine, choice.reason)
-    stored = {name: given.for_spark() for name, given in tables.items()}
+    stored = {name: given.for_spark(context.scratch / "inputs" / name) for name, given in tables.items()}
     parts = run_spark_text(text, stored, spec.master, zone, context.scratch / "answer", context)
     context.progress.stage("write", total=count_rows(parts))
     schema = pq.read_schema(parts[0]).remove_metadata()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlfeat.errors import UserError
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.sql.statements import Query
     from airflow_provider_mlfeat.tables.sources import OpenedSource, TableSource
     from airflow_provider_mlfeat.tables.store import TableStore
+
+log = logging.getLogger("mlfeat.job")
 
 TableName = tuple[str, str]
 
@@ -46,14 +51,17 @@ class Input:
             raise UserError(f"'{self.opened.source}' is a table of Spark, which engine 'batch' cannot read")
         return self.opened.data
 
-    def for_spark(self) -> Any:
-        """What the Spark driver reads: a frame, the parquet files in order of arrival, or an Arrow table."""
+    def for_spark(self, folder: Path) -> Any:
+        """What the Spark driver reads: a frame, the parquet files in order of arrival, or an Arrow table.
+
+        :param folder: of the scratch folder, for links.
+        """
         import pyarrow as pa
 
         if self.frame is not None:
             return self.frame
         if self.opened.parquet:
-            return [path.replace("s3://", "s3a://", 1) for path in self.opened.parquet]
+            return _in_order(self.opened.parquet, folder)
         return self.dataset if isinstance(self.dataset, pa.Table) else self.dataset.to_table()
 
 
@@ -195,6 +203,23 @@ class QueryInputs:
         found = self._inputs[name]
         self.identities[join_name(*name)] = found.identity
         return found
+
+
+def _in_order(paths: Sequence[str], folder: Path) -> list[str]:
+    """Files whose names sort in order of arrival, which is the order that Spark takes them in.
+
+    Spark looks through symbolic links, so names of their own are hard links, which a file system gives within itself.
+    """
+    if list(paths) != sorted(paths):
+        links = [folder / f"{number:08}.parquet" for number in range(len(paths))]
+        try:
+            folder.mkdir(parents=True)
+            for link, path in zip(links, paths, strict=True):
+                os.link(path, link)
+            return [str(link) for link in links]
+        except OSError:
+            log.warning("Spark takes the rows of %d files in the order of their names, not of arrival", len(paths))
+    return [path.replace("s3://", "s3a://", 1) for path in paths]
 
 
 def _name(table: TableDefinition) -> TableName:
