@@ -1,7 +1,7 @@
 # The commands of the project. Each works on a fresh clone: what it needs is installed first.
 export NO_MKDOCS_2_WARNING := 1
 PYTHON_BIN := .venv/bin
-DAG ?= feature_sql
+DAG ?= load_and_extract
 PORT ?= 8080
 
 .PHONY: help install demo up down test test-quick test-docker conformance soak bench lint format docs lock docker-engine docker-image clean

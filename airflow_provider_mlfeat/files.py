@@ -30,7 +30,7 @@ def state_directory() -> Path:
     return Path(os.environ.get(STATE_VARIABLE) or Path.home() / ".mlfeat").expanduser().absolute()
 
 
-def _staging_path(target: Path) -> Path:
+def staging_path(target: Path) -> Path:
     """A free temporary name beside `target`; what a killed writer of the same target left is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f"{_STAGING}{target.name}."
@@ -65,7 +65,7 @@ def remove(path: Path) -> None:
 @contextmanager
 def staged_file(target: Path) -> Iterator[Path]:
     """A path to write to; it becomes `target` when the block ends well, and vanishes when it does not."""
-    staging = _staging_path(target)
+    staging = staging_path(target)
     try:
         yield staging
         with staging.open("rb") as written:
@@ -80,7 +80,7 @@ def staged_directory(target: Path) -> Iterator[Path]:
     """A new directory to fill; it becomes `target`, which must not exist, when the block ends well."""
     if target.exists():
         raise FileExistsError(f"{target} exists")
-    staging = _staging_path(target)
+    staging = staging_path(target)
     staging.mkdir()
     try:
         yield staging

@@ -16,6 +16,7 @@ _INTEGRATIONS = {
     "MLflow": ("https://mlflow.org/docs/latest/", ["machine-learning"]),
     "Redis": ("https://redis.io/docs/latest/", ["software"]),
     "Spark": ("https://spark.apache.org/docs/latest/", ["apache"]),
+    "Delta Lake": ("https://delta-io.github.io/delta-rs/", ["software"]),
 }
 
 
@@ -32,16 +33,20 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": url, "tags": tags}
             for name, (url, tags) in _INTEGRATIONS.items()
         ],
-        "operators": [_modules("Feature SQL", "operators.job", "operators.files")],
+        "operators": [
+            _modules("Feature SQL", "operators.job", "operators.files", "operators.features"),
+            _modules("Delta Lake", "operators.tables", "operators.checks"),
+        ],
+        "sensors": [_modules("Delta Lake", "sensors.tables")],
         "hooks": [
             _modules("Triton Inference Server", "hooks.triton"),
             _modules("MLflow", "hooks.mlflow"),
             _modules("Redis", "hooks.online"),
             _modules("Spark", "hooks.spark"),
         ],
-        "triggers": [_modules("Feature SQL", "triggers.job")],
+        "triggers": [_modules("Feature SQL", "triggers.job"), _modules("Delta Lake", "triggers.tables")],
         "connection-types": CONNECTION_TYPES,
-        "extra-links": ["airflow_provider_mlfeat.links.job.JobLink"],
+        "extra-links": ["airflow_provider_mlfeat.links.job.JobLink", "airflow_provider_mlfeat.links.report.ReportLink"],
         "config": {
             "mlfeat": {
                 "description": "Defaults of the MLfeat provider.",
@@ -52,7 +57,15 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "in_process",
                         "default": "process",
-                    }
+                    },
+                    "tables_root": {
+                        "description": "Folder or object-store prefix of all tables, for operators that do not say. "
+                        "Empty: tables/ below the state directory of the machine that runs the job.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://features/tables",
+                        "default": "",
+                    },
                 },
             }
         },

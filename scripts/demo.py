@@ -47,7 +47,7 @@ def _progress(client: Any, dag_id: str, run_id: str, task: dict[str, Any]) -> st
 def main() -> int:
     """Run the demo; 0 when the DAG run succeeds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dag", default="feature_sql")
+    parser.add_argument("--dag", default="load_and_extract")
     options = parser.parse_args()
     airflow = LocalAirflow(state=DEFAULT_STATE / "demo")
     began = time.monotonic()
@@ -96,6 +96,7 @@ def parameters(dag_id: str, state: Path) -> dict[str, Any]:
             "manifest": str(state / "manifest.json"),
         },
         "feature_sql": {"output": str(state / "shopping")},
+        "load_and_extract": {"output": str(state / "tables")},
     }.get(dag_id, {})
 
 
@@ -109,6 +110,7 @@ def outcome(client: Any, dag_id: str, run_id: str) -> dict[str, Any]:
             value = entry.json()["value"]
             value = json.loads(value) if isinstance(value, str) else value
             wanted = ("files", "total_bytes", "data_version", "rows", "columns", "plan_id", "engine", "cached")
+            wanted += ("feature_set", "already_extracted", "output")
             result.update({name: value[name] for name in wanted if name in value})
     return result
 

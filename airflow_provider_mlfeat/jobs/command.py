@@ -20,6 +20,9 @@ from airflow_provider_mlfeat.errors import MissingExtraError, MlfeatError
 _COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("airflow_provider_mlfeat.jobs.commands.run", "run a job from a spec file"),
     "sql": ("airflow_provider_mlfeat.jobs.commands.sql", "check, explain, format and run feature SQL"),
+    "script": ("airflow_provider_mlfeat.jobs.commands.script", "run a SQL script on the tables"),
+    "load": ("airflow_provider_mlfeat.jobs.commands.load", "load files into a table"),
+    "tables": ("airflow_provider_mlfeat.jobs.commands.tables", "list, show, restore, vacuum and drop tables"),
     "jobs": ("airflow_provider_mlfeat.jobs.commands.jobs", "list the kinds of job, or show one kind's fields"),
     "version": ("airflow_provider_mlfeat.jobs.commands.version", "print version and code version"),
 }

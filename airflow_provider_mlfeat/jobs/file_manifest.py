@@ -64,7 +64,7 @@ class FileManifestJob(Job[FileManifestSpec, FileManifestResult]):
 
     def run(self, spec: FileManifestSpec, context: JobContext) -> FileManifestResult:
         """Hash every file once, in name order."""
-        found = sorted({path for pattern in spec.paths for path in _expand(pattern)})
+        found = sorted({path for pattern in spec.paths for path in expand(pattern)})
         sizes = [path.stat().st_size for path in found]
         context.progress.stage("hash", total=sum(sizes), unit="bytes")
         entries = [
@@ -83,7 +83,7 @@ class FileManifestJob(Job[FileManifestSpec, FileManifestResult]):
         )
 
 
-def _expand(pattern: str) -> list[Path]:
+def expand(pattern: str) -> list[Path]:
     """The files that a path or glob pattern names; a folder names all files below it."""
     matches = [Path(match).absolute() for match in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - absolute patterns
     found = [child for match in matches for child in (match.rglob("*") if match.is_dir() else [match])]

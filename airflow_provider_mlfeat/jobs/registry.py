@@ -19,6 +19,12 @@ ENTRY_POINT_GROUP = "airflow_provider_mlfeat.jobs"
 # kind → (address of the Job class, extra that brings its packages).
 _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "file_manifest": ("airflow_provider_mlfeat.jobs.file_manifest:FileManifestJob", None),
+    "create_tables": ("airflow_provider_mlfeat.jobs.tables.create:CreateTablesJob", "engine"),
+    "load_table": ("airflow_provider_mlfeat.jobs.tables.load:LoadTableJob", "engine"),
+    "check_data": ("airflow_provider_mlfeat.jobs.tables.check:CheckDataJob", "engine"),
+    "extract_features": ("airflow_provider_mlfeat.jobs.tables.extract:ExtractFeaturesJob", "engine"),
+    "export": ("airflow_provider_mlfeat.jobs.tables.export:ExportJob", "engine"),
+    "run_script": ("airflow_provider_mlfeat.jobs.tables.script:RunScriptJob", "engine"),
     "query": ("airflow_provider_mlfeat.jobs.query.job:QueryJob", "engine"),
 }
 

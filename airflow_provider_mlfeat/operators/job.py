@@ -16,7 +16,7 @@ from airflow.sdk.configuration import conf
 from airflow_provider_mlfeat.links.job import JobLink, job_page_url
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_provider_mlfeat.runtimes.runtime import Handle, Runtime
 
@@ -53,7 +53,7 @@ class JobOperator(ResumableJobMixin, BaseOperator):
 
     template_fields: Sequence[str] = ("runtime", "docker_conn_id")
     template_fields_renderers: Mapping[str, str] = {"runtime": "json"}
-    operator_extra_links = (JobLink(),)
+    operator_extra_links: Sequence[BaseOperatorLink] = (JobLink(),)
     external_id_key = _JOB_KEY
     ui_color = "#e8f4f2"
 

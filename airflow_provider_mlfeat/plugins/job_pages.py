@@ -1,9 +1,10 @@
-"""The page of one job: progress, result or error, and the end of its log."""
+"""The page of one job (progress, result or error, the end of its log) and the report that it made."""
 
 from __future__ import annotations
 
 import html
 import json
+from pathlib import Path
 from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -24,6 +25,11 @@ h1{font-size:1.3rem}progress{width:100%;height:1.1rem}pre{background:#f4f6f7;pad
 border-radius:6px;font-size:13px}.failed{color:#b3261e}.succeeded{color:#1b6e3c}dt{font-weight:600}dd{margin:0 0 .4rem}
 @media(prefers-color-scheme:dark){body{background:#14191c;color:#dde4e8}pre{background:#1f272b}}
 """
+# A report shows values from a user's data: its page may not run, load or send anything.
+_REPORT_HEADERS = {
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def create_app() -> FastAPI:
@@ -38,6 +44,10 @@ def create_app() -> FastAPI:
     @app.get("/dags/{dag_id}/jobs/{job_id}/status", dependencies=can_read)
     def job_status(dag_id: str, job_id: str) -> dict[str, Any]:
         return job_document(dag_id, job_id)
+
+    @app.get("/dags/{dag_id}/jobs/{job_id}/report", response_class=HTMLResponse, dependencies=can_read)
+    def job_report(dag_id: str, job_id: str) -> HTMLResponse:
+        return HTMLResponse(report_page(job_document(dag_id, job_id)), headers=_REPORT_HEADERS)
 
     return app
 
@@ -65,6 +75,17 @@ def job_document(dag_id: str, job_id: str) -> dict[str, Any]:
     }
 
 
+def report_page(document: dict[str, Any]) -> str:
+    """The report among what a job made; 404 where there is none, or none any more."""
+    artifacts = (document["result"] or {}).get("artifacts", [])
+    path = next((Path(artifact["path"]) for artifact in artifacts if artifact["name"] == "report"), None)
+    if path is None:
+        raise HTTPException(404, f"job '{document['job_id']}' has made no report")
+    if path.suffix != ".html" or not path.is_file():
+        raise HTTPException(404, f"the report of job '{document['job_id']}' is no longer at {path} on this host")
+    return path.read_text(encoding="utf-8")
+
+
 def render(document: dict[str, Any]) -> str:
     """The page as HTML; everything that comes from a job is escaped."""
     state = document["state"]
@@ -73,7 +94,7 @@ def render(document: dict[str, Any]) -> str:
     if document["error"]:
         sections.append(f"<h2>Error</h2><pre>{html.escape(document['error']['message'])}</pre>")
     if document["result"]:
-        sections.append(f"<h2>Result</h2>{_fields(document['result'])}")
+        sections.append(f"<h2>Result</h2>{_report_link(document)}{_fields(document['result'])}")
     sections.append(f"<h2>Spec</h2><pre>{html.escape(json.dumps(document['spec'], indent=2))}</pre>")
     sections.append(f"<h2>Log</h2><pre>{html.escape(chr(10).join(document['log'])) or '(empty)'}</pre>")
     origin = " / ".join(document["origin"].get(name, "") for name in ("dag_id", "run_id", "task_id"))
@@ -91,6 +112,11 @@ def _progress(document: dict[str, Any] | None) -> str:
     snapshot = Snapshot(**document)
     bar = f"<progress max={snapshot.total} value={snapshot.done}></progress>" if snapshot.total else ""
     return f"{bar}<p>{html.escape(snapshot.describe())}</p>"
+
+
+def _report_link(document: dict[str, Any]) -> str:
+    made = any(artifact["name"] == "report" for artifact in document["result"].get("artifacts", []))
+    return f'<p><a href="{html.escape(document["job_id"])}/report">Report</a></p>' if made else ""
 
 
 def _fields(document: dict[str, Any]) -> str:

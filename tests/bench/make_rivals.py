@@ -1,4 +1,4 @@
-"""Make the rivals' virtual environments, each with one pinned package; prints nothing and does nothing when they exist.
+"""Make the rivals' virtual environments, each with pinned packages; prints nothing and does nothing when they exist.
 
 Run `python tests/bench/make_rivals.py`. A rival that cannot be installed ends the bench with the installer's message:
 it is missing, not beaten.
@@ -12,19 +12,19 @@ import venv
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[2] / ".mlfeat" / "bench" / "rivals"
-RIVALS = {"duckdb": "duckdb==2.0.0", "spark": "pyspark==4.3.0"}
+RIVALS = {"duckdb": "duckdb==2.0.0", "spark": "pyspark==4.3.0", "pandas": "pandas==2.3.3 pyarrow==25.0.1"}
 
 
 def rival_python(name: str) -> Path:
     """The interpreter of a rival's environment, which is made when it is not there."""
     requirement = RIVALS[name]
-    folder = FOLDER / requirement.replace("==", "-")
+    folder = FOLDER / requirement.partition(" ")[0].replace("==", "-")
     python = folder / "bin" / "python"
     complete = folder / "complete"
     if not complete.is_file():
         venv.create(folder, with_pip=True, clear=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement]
-        subprocess.run(command, check=True, stdout=sys.stderr)
+        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*command, *requirement.split()], check=True, stdout=sys.stderr)
         complete.touch()
     return python
 

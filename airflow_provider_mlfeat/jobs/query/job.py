@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -132,20 +131,9 @@ def _run_batch(spec: QuerySpec, bound: Any, target: Path, context: JobContext) -
     import pyarrow.parquet as pq
 
     from airflow_provider_mlfeat.engine.batch import run_batch
-    from airflow_provider_mlfeat.engine.timings import Timings
+    from airflow_provider_mlfeat.jobs.query.timings import ReportedTimings
 
-    class ReportedTimings(Timings):
-        """Stages that show in the job's progress."""
-
-        @contextmanager
-        def stage(self, name: str) -> Iterator[None]:
-            if context.progress.snapshot.stage != name:
-                context.progress.stage(name, unit="steps")
-            with super().stage(name):
-                yield
-            context.progress.advance()
-
-    timings = ReportedTimings()
+    timings = ReportedTimings(context.progress)
     limit = parse_size(spec.memory)
     table = run_batch(bound.plan, bound.tables, timings=timings, memory_limit=limit, spill_folder=context.scratch)
     with timings.stage("write"), files.staged_file(target) as staging:

@@ -73,7 +73,7 @@ class BoundTables:
     def _inferred(self, name: str, path: str, database: str) -> TableDefinition:
         qualifier, _, table = name.rpartition(".")
         fields = _schema(path)
-        columns = tuple(ColumnDefinition(field.name, _type_of(field, path)) for field in fields)
+        columns = tuple(ColumnDefinition(field.name, type_of(field, path)) for field in fields)
         return TableDefinition(qualifier or database, table, columns)
 
     def for_plan(self, sources: Mapping[TableName, Any], time_zone: str) -> dict[TableName, Any]:
@@ -121,6 +121,11 @@ def files_of(path: str) -> list[str]:
     return found
 
 
+def columns_of_file(path: str) -> list[tuple[str, DataType]]:
+    """Names and types of a file's columns, in the language's terms."""
+    return [(field.name, type_of(field, path)) for field in _schema(path)]
+
+
 def _schema(path: str) -> pa.Schema:
     try:
         if path.endswith((".csv", ".csv.gz")):
@@ -162,7 +167,7 @@ def _cast(column: Column, target: DataType, time_zone: str) -> Column:
     return compile_expression(call, EvaluationContext(time_zone))([column], len(column.values))
 
 
-def _type_of(field: pa.Field, path: str) -> DataType:
+def type_of(field: pa.Field, path: str) -> DataType:
     """The language's type of a column of a file."""
     type_ = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     rules: list[tuple[Any, DataType]] = [

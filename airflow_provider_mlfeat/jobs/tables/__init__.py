@@ -1,0 +1,1 @@
+"""Jobs on tables: create, load, check, extract features, export, and whole scripts."""
