@@ -50,7 +50,8 @@ def link_files(
 
 def _check(reader: ParquetReader, conformer: Conformer) -> None:
     """Refuse a file that is not read as the table's rows just as it is."""
-    name = reader.file.name
+    name, types = reader.file.name, reader.types
+    assert types is not None
     if not reader.file.is_local:
         raise UserError(f"'{name}' is not a local file and cannot be linked; {_INSTEAD}")
     pairs = zip(conformer.matching.sources, conformer.definition.columns, conformer.schema, strict=True)
@@ -60,7 +61,7 @@ def _check(reader: ParquetReader, conformer: Conformer) -> None:
         if reader.names[source] != column.name:
             message = f"column '{reader.names[source]}' of '{name}' is called '{column.name}' in the table"
             raise UserError(f"{message}, so the file cannot be linked; {_INSTEAD}")
-        type_ = reader.types[source]
+        type_ = types[source]
         if type_ != stored.type and not _reads_as(type_, stored.type):
             message = f"column '{column.name}' of '{name}' has type {type_}, the table {stored.type}"
             raise UserError(f"{message}, so the file cannot be linked; {_INSTEAD}")
