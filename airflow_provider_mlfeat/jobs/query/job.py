@@ -131,9 +131,9 @@ def _run_batch(spec: QuerySpec, bound: Any, target: Path, context: JobContext) -
     import pyarrow.parquet as pq
 
     from airflow_provider_mlfeat.engine.batch import run_batch
-    from airflow_provider_mlfeat.jobs.query.timings import ReportedTimings
+    from airflow_provider_mlfeat.jobs.query.timings import reported_timings
 
-    timings = ReportedTimings(context.progress)
+    timings = reported_timings(context.progress)
     limit = parse_size(spec.memory)
     table = run_batch(bound.plan, bound.tables, timings=timings, memory_limit=limit, spill_folder=context.scratch)
     with timings.stage("write"), files.staged_file(target) as staging:

@@ -103,9 +103,9 @@ def decoded_bytes(dataset: Any, columns: Iterable[str]) -> int:
 def run_batch_plan(plan: Plan, tables: Mapping[Any, Any], context: JobContext) -> Any:
     """The rows of a plan, computed in this process, as an Arrow table."""
     from airflow_provider_mlfeat.engine.batch import run_batch
-    from airflow_provider_mlfeat.jobs.query.timings import ReportedTimings
+    from airflow_provider_mlfeat.jobs.query.timings import reported_timings
 
-    return run_batch(plan, tables, timings=ReportedTimings(context.progress))
+    return run_batch(plan, tables, timings=reported_timings(context.progress))
 
 
 def run_spark_plan(plan: Plan, tables: Mapping[Any, Any], master: str, target: Path, context: JobContext) -> list[str]:

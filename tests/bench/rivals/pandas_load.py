@@ -18,7 +18,9 @@ def start(threads):
     """The function that converts one file; pandas reads with one thread."""
 
     def run(source, out):
-        frame = pd.read_csv(source, dtype=TYPES, parse_dates=["at", "day"], na_values=["", "null"], keep_default_na=False)
+        frame = pd.read_csv(
+            source, dtype=TYPES, parse_dates=["at", "day"], na_values=["", "null"], keep_default_na=False
+        )
         frame["day"] = frame["day"].dt.date
         frame.to_parquet(out)
 
