@@ -13,7 +13,7 @@ from airflow_provider_mlfeat.jobs.run import parse_spec
     [
         ([], "a job spec is a JSON object with a 'kind'"),
         ({}, "job spec: field 'kind' is missing"),
-        ({"kind": "nope"}, "unknown job kind 'nope'; known kinds: file_manifest, query, test_steps"),
+        ({"kind": "nope"}, f"unknown job kind 'nope'; known kinds: {', '.join(kinds())}"),
         (
             {"kind": "test_steps", "output": "x", "stepz": 1},
             "spec of job 'test_steps': unknown field 'stepz'; did you mean 'steps'?",
@@ -48,5 +48,5 @@ def test_a_spec_is_frozen_and_survives_json() -> None:
 
 
 def test_other_distributions_add_kinds() -> None:
-    assert kinds() == ["file_manifest", "query", "test_steps"]
+    assert {"file_manifest", "query", "test_steps"} <= set(kinds())
     assert type(job_of("test_steps")).__name__ == "StepsJob"

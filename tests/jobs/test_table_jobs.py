@@ -179,10 +179,6 @@ def test_what_an_extraction_refuses(loaded: Path) -> None:
 
 
 @pytest.mark.spark
-@pytest.mark.xfail(
-    reason="the Spark driver knows a table's files as file:///… where Spark's _metadata.file_path says file:/…",
-    strict=True,
-)
 def test_both_engines_see_the_rows_in_order_of_arrival(root: Path, tmp_path: Path) -> None:
     """Without an ORDER BY the last row that arrived joins; the loads' files have random names."""
     do("create_tables", root, sql="CREATE TABLE a (id int); CREATE TABLE b (id int, part int);")
