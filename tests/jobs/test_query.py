@@ -14,6 +14,7 @@ from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.command import main
 from airflow_provider_mlfeat.jobs.query.job import QueryResult, QuerySpec, parse_size
 from airflow_provider_mlfeat.jobs.run import run
+from airflow_provider_mlfeat.sql.functions.user import remove_function
 
 DAGS = Path(__file__).resolve().parent.parent.parent / "dags"
 SCRIPT = DAGS / "sql" / "shopping_features.sql"
@@ -216,7 +217,11 @@ def test_functions_of_ones_own(tmp_path: Path, orders: Path, monkeypatch: pytest
     spec = QuerySpec(
         sql=sql, tables={"orders": str(orders)}, output=str(tmp_path / "out.parquet"), functions=("own_functions",)
     )
-    run(spec)
+    try:
+        run(spec)
+    finally:
+        for name in ("shout", "spread"):
+            remove_function(name)
     assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {"k": ["A!", "A!", "B!"], "total": [0.0, 1.0, 0.0]}
 
 
