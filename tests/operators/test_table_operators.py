@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.exceptions import AirflowFailException
 from airflow.sdk import Asset, Connection
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.hooks.storage import storage_options

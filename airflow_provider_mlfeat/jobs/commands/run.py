@@ -7,6 +7,8 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,22 @@ def run_document(spec: Any, *, json_log: bool = False) -> dict[str, Any]:
     log_to_stream(JsonFormatter() if json_log else logging.Formatter("%(levelname)s %(message)s"))
     sink: Sink = BarSink(sys.stderr) if show_bar else LogSink()
     cancellation = Cancellation()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: cancellation.request())
-    result = run(parse_spec(spec), Progress([sink], cancellation), cancellation)
+    with _cancelled_by_signals(cancellation):
+        result = run(parse_spec(spec), Progress([sink], cancellation), cancellation)
     return result.model_dump(mode="json")
+
+
+@contextmanager
+def _cancelled_by_signals(cancellation: Cancellation) -> Iterator[None]:
+    """Ctrl-C and SIGTERM cancel the job while the block runs; afterwards they mean what they meant before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda *_: cancellation.request())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _read(path: str) -> Any:

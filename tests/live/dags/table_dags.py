@@ -28,7 +28,16 @@ with DAG("tables", **ARGUMENTS, default_args={"root": f"{OUTPUT}/tables"}):
     load = LoadTableOperator.partial(task_id="load", mode="overwrite").expand_kwargs(
         [{"table": f"shop.{name}", "paths": f"{DATA}/{name}.csv"} for name in ("checkout", "shop")]
     )
-    wait = TableVersionSensor(task_id="wait", table="shop.shop", min_rows=1, deferrable=True, poke_interval=1)
+    # Airflow 3.3 may lose the race between a trigger that fires at once and the scheduler; a retry mends it.
+    wait = TableVersionSensor(
+        task_id="wait",
+        table="shop.shop",
+        min_rows=1,
+        deferrable=True,
+        poke_interval=1,
+        retries=2,
+        retry_delay=timedelta(seconds=1),
+    )
     check = CheckDataOperator(task_id="check", table="shop.checkout", checks=[{"check": "unique", "columns": "id"}])
     extract = ExtractFeaturesOperator(
         task_id="extract",
