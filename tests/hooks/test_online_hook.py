@@ -136,8 +136,9 @@ def test_a_replica(connect: Connect, redis_server: RedisServer, closed_port: int
     assert (works, message) == (False, expected)
 
 
-def test_a_cluster(connect: Connect, redis_server: RedisServer) -> None:
-    with redis_server("--cluster-enabled", "yes") as port:
+def test_a_cluster(connect: Connect, redis_server: RedisServer, closed_port: int) -> None:
+    # Redis would take its port + 10,000 for the cluster's bus, which may lie beyond the last port there is.
+    with redis_server("--cluster-enabled", "yes", "--cluster-port", str(closed_port)) as port:
         works, message = redis_hook(connect, port).test_connection()
         assert (works, message) == (False, f"127.0.0.1:{port} is a node of a Redis Cluster: set the field 'cluster'")
         works, message = redis_hook(connect, port, cluster=True).test_connection()
