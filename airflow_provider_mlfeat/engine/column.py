@@ -122,6 +122,11 @@ class Dictionary:
             self._ranks[order] = np.arange(len(order), dtype=np.int32)
         return self._ranks
 
+    @property
+    def has_empty(self) -> bool:
+        """Whether the empty string is one of the values."""
+        return int(pc.index(self.arrow, "").as_py()) >= 0
+
     def code_of(self, string: str) -> int:
         """The code of `string`, or -1 when it is none of the values."""
         if self._codes is None:
@@ -308,26 +313,33 @@ def concatenate(columns: Sequence[Column]) -> Column:
 
 def shared_codes(columns: Sequence[Column]) -> tuple[list[NDArray[np.int32]], Dictionary]:
     """The codes of string columns in one dictionary that holds the values of all of them."""
-    dictionaries = [column.dictionary for column in columns if column.dictionary is not None]
+    mappings, merged = merge_dictionaries([column.dictionary for column in columns if column.dictionary is not None])
+    codes = [
+        column.values if mapping is None else mapping[column.values]
+        for column, mapping in zip(columns, mappings, strict=True)
+    ]
+    return codes, merged
+
+
+def merge_dictionaries(dictionaries: Sequence[Dictionary]) -> tuple[list[NDArray[np.int32] | None], Dictionary]:
+    """One dictionary that holds the values of all, and per dictionary its codes in that one; None where they stay."""
     first = dictionaries[0]
     if all(dictionary is first for dictionary in dictionaries):
-        return [column.values for column in columns], first
+        return [None] * len(dictionaries), first
     distinct = {id(dictionary): dictionary for dictionary in dictionaries}
+    mappings = {}
     if sum(map(len, distinct.values())) <= 64:
         codes: dict[str, int] = {}
-        mappings = {
-            key: np.array([codes.setdefault(string, len(codes)) for string in dictionary.strings], np.int32)
-            for key, dictionary in distinct.items()
-        }
+        for key, dictionary in distinct.items():
+            mappings[key] = np.array([codes.setdefault(string, len(codes)) for string in dictionary.strings], np.int32)
         merged = Dictionary(list(codes))
     else:
         encoded = pa.concat_arrays([dictionary.arrow for dictionary in distinct.values()]).dictionary_encode()
         merged, mapping, start = Dictionary(encoded.dictionary), encoded.indices.to_numpy(), 0
-        mappings = {}
         for key, dictionary in distinct.items():
             mappings[key] = mapping[start : start + len(dictionary)]
             start += len(dictionary)
-    return [mappings[id(column.dictionary)][column.values] for column in columns], merged
+    return [mappings[id(dictionary)] for dictionary in dictionaries], merged
 
 
 def validity(column: Column) -> NDArray[np.bool_]:
