@@ -128,19 +128,19 @@ def _sort_keys(patterns: Bits, encoding: Encoding) -> Bits:
 
 
 def _codes(source: FramedRows, values: Values, kept: Sequence[NDArray[np.uint8]]) -> tuple[Codes, Codes]:
-    """The codes of the history's places and of current rows; -1 where a row does not count."""
-    timeline = source.timeline
+    """The codes of the history's places and of current rows; the number of codes where a row does not count."""
+    timeline, nothing = source.timeline, len(values.patterns)
     past = np.empty(len(timeline.history), np.int32)
     first = 0
     for place, part in enumerate(source.parts):
         if part.length and (place > 0 or timeline.holds_main):
             numbers, meaning = values.numbers[place], values.meanings[place]
-            fill_codes(timeline.history, first, first + part.length, numbers, meaning, kept[place], past)
+            fill_codes(timeline.history, first, first + part.length, numbers, meaning, kept[place], nothing, past)
         first += part.length
     if timeline.holds_main:
         return past, past
     now = np.empty(source.parts[0].length, np.int32)
-    fill_codes(np.arange(len(now)), 0, len(now), values.numbers[0], values.meanings[0], kept[0], now)
+    fill_codes(np.arange(len(now)), 0, len(now), values.numbers[0], values.meanings[0], kept[0], nothing, now)
     return past, now
 
 

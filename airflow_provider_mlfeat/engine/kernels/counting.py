@@ -17,6 +17,7 @@ _INTS = "int64[::1]"
 _CODES = "int32[::1]"
 _HASH = np.uint64(0x9E3779B97F4A7C15)
 _LARGEST_CODE = np.int64(0xFFFFFFFF)
+_FEW_CODES = 32  # so many are looked at one by one, instead of keeping a list of those that occur
 
 
 # Arrays that Arrow shares with numpy must not be written to, and compiled code takes them only if it says so.
@@ -26,14 +27,15 @@ _GIVEN_MASK = types.Array(types.uint8, 1, "C", readonly=True)
 
 @kernel(
     types.void(
-        types.int64[::1], types.int64, types.int64, _GIVEN_CODES, _GIVEN_CODES, _GIVEN_MASK, types.int32[::1]
+        types.int64[::1], types.int64, types.int64, _GIVEN_CODES, _GIVEN_CODES, _GIVEN_MASK, types.int64,
+        types.int32[::1],
     )
 )  # fmt: skip
-def fill_codes(history, first, stop, values, meaning, kept, codes):  # type: ignore[no-untyped-def]
+def fill_codes(history, first, stop, values, meaning, kept, nothing, codes):  # type: ignore[no-untyped-def]
     """Fill in the codes of the places of a history whose rows are numbered in [first, stop).
 
     :param values: per row, from `first` on, a number whose code is in `meaning`; or the code itself if that is empty.
-    :param kept: which rows count; empty if all do. The code of others is -1.
+    :param kept: which rows count; empty if all do. The code of others is `nothing`.
     """
     for place in range(len(history)):
         row = history[place]
@@ -43,30 +45,48 @@ def fill_codes(history, first, stop, values, meaning, kept, codes):  # type: ign
         code = values[row]
         if len(meaning):
             code = meaning[code]
-        codes[place] = code if not len(kept) or kept[row] else -1
+        codes[place] = code if not len(kept) or kept[row] else nothing
+
+
+@kernel()
+def _count_in(past, start, stop, counts, found):  # type: ignore[no-untyped-def]
+    """Count the rows [start, stop) → how many codes occur."""
+    for place in range(start, stop):
+        count = counts[past[place]]
+        counts[past[place]] = count + 1
+        found += count == 0
+    return found
+
+
+@kernel()
+def _count_out(past, start, stop, counts, found):  # type: ignore[no-untyped-def]
+    for place in range(start, stop):
+        count = counts[past[place]] - 1
+        counts[past[place]] = count
+        found -= count == 0
+    return found
 
 
 @kernel()
 def _add(code, counts, members, member_of, found):  # type: ignore[no-untyped-def]
+    """Count one row; `members` lists the codes that occur. Without branches, as nobody can foresee these."""
     count = counts[code]
     counts[code] = count + 1
-    if count == 0:
-        members[found] = code
-        member_of[code] = found
-        return found + 1
-    return found
+    is_new = count == 0
+    members[found] = code
+    member_of[code] = found if is_new else member_of[code]
+    return found + is_new
 
 
 @kernel()
 def _remove(code, counts, members, member_of, found):  # type: ignore[no-untyped-def]
     count = counts[code] - 1
     counts[code] = count
-    if count == 0:
-        found -= 1
-        last = members[found]
-        members[member_of[code]] = last
-        member_of[last] = member_of[code]
-    return found
+    is_gone = count == 0
+    last, place = members[found - 1], member_of[code]
+    members[place] = last if is_gone else code
+    member_of[last] = place if is_gone else member_of[last]
+    return found - is_gone
 
 
 @kernel()
@@ -80,11 +100,17 @@ def _shift(counts_of, before, after, highest):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _most_frequent(counts, members, found, wanted, chosen):  # type: ignore[no-untyped-def]
-    """Fill `chosen` with the codes of the highest counts, equal counts by code ascending → how many."""
+def _most_frequent(counts, members, found, with_members, wanted, chosen):  # type: ignore[no-untyped-def]
+    """Fill `chosen` with the codes of the highest counts, equal counts by code ascending → how many.
+
+    The last code, that of rows that do not count, is none of them.
+    """
     kept = 0
-    for member in range(found if wanted > 0 else 0):
-        code = members[member]
+    nothing = len(counts) - 1
+    for place in range((found if with_members else nothing) if wanted > 0 else 0):
+        code = np.int64(members[place]) if with_members else np.int64(place)
+        if counts[code] == 0 or code == nothing:
+            continue
         # One number per candidate: the larger is the better one.
         rank = (np.int64(counts[code]) << 32) | (_LARGEST_CODE - code)
         if kept == wanted:
@@ -136,7 +162,7 @@ def count_frames(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Counts of the values of the frames of rows [begin, end) → how many combinations there are.
 
-    :param past, now: codes below `code_count` of the history and of current rows; negative where a row does not count.
+    :param past, now: codes of the history and of current rows; `code_count` where a row does not count, else below it.
     :param zero: the code as which a NULL counts in `distinct`; negative if it is no value of the column.
     :param distinct: gets how many values there are, per target; empty if nobody asks.
     :param ratios: gets the share of the most frequent one, per target; empty if nobody asks.
@@ -144,71 +170,91 @@ def count_frames(  # type: ignore[no-untyped-def]
         has no row; empty if nobody asks.
     :param combinations: gets the codes of these, -1 where there are fewer; needs a row for every row of the range.
     """
-    counts = np.zeros(code_count, np.int32)
-    members = np.empty(code_count, np.int32)
-    member_of = np.empty(code_count, np.int32)
-    wanted = combinations.shape[1]
-    chosen = np.empty(wanted + 1, np.int64)
+    with_ratios, with_texts = len(ratios) > 0, len(numbers) > 0
+    with_members = with_ratios or (with_texts and code_count > _FEW_CODES)
+    counts = np.zeros(code_count + 1, np.int32)
+    members = np.zeros(code_count + 2 if with_members else 0, np.int32)
+    member_of = np.zeros(len(members), np.int32)
+    chosen = np.empty(combinations.shape[1] + 1, np.int64)
     bits = 4
-    while len(numbers) and (1 << bits) < 2 * (end - begin):
+    while with_texts and (1 << bits) < 2 * (end - begin):
         bits += 1
     slots = np.full(1 << bits, -1, np.int32)
-    with_ratios = len(ratios) > 0
     longest = np.int64(0)
     for row in range(begin, end if with_ratios else begin):
         longest = max(longest, high[row] - low[row])
     counts_of = np.zeros(longest + 2, np.int64)
-    highest = np.int64(0)
     start, stop = np.int64(0), np.int64(0)
-    found, rows, combination_count = np.int64(0), np.int64(0), np.int64(0)
+    found, highest, combination_count = np.int64(0), np.int64(0), np.int64(0)
+    before, current_before = np.int64(-1), np.int32(-1)
     for row in range(begin, end):
         new_start, new_stop = low[row], high[row]
-        moved = new_start - start + new_stop - stop
-        if new_start < start or new_stop < stop or moved >= new_stop - new_start + found:
-            for member in range(found):
-                counts[members[member]] = 0
-            counts_of[: highest + 1] = 0
-            found, rows, highest = np.int64(0), np.int64(0), np.int64(0)
-            start = stop = new_start
-        for place in range(start, new_start):
-            code = past[place]
-            if code >= 0:
-                found = _remove(code, counts, members, member_of, found)
-                if with_ratios:
-                    highest = _shift(counts_of, counts[code] + 1, counts[code], highest)
-                rows -= 1
-        for place in range(stop, new_stop):
-            code = past[place]
-            if code >= 0:
-                found = _add(code, counts, members, member_of, found)
-                if with_ratios:
-                    highest = _shift(counts_of, counts[code] - 1, counts[code], highest)
-                rows += 1
-        start, stop = new_start, new_stop
-        current = now[currents[row]] if include else np.int32(-1)
-        if current >= 0:
-            found = _add(current, counts, members, member_of, found)
-            if with_ratios:
-                highest = _shift(counts_of, counts[current] - 1, counts[current], highest)
-            rows += 1
         target = targets[row]
+        current = now[currents[row]] if include else np.int32(-1)
+        if before >= 0 and new_start == start and new_stop == stop and current == current_before:
+            if len(distinct):
+                distinct[target] = distinct[before]
+            if with_ratios:
+                ratios[target] = ratios[before]
+            if with_texts:
+                numbers[target] = numbers[before]
+            continue
+        before, current_before = target, current
+        if new_start < start or new_stop < stop or new_start >= stop:
+            for place in range(start, stop):
+                counts[past[place]] = 0
+            counts_of[: highest + 1] = 0
+            found, highest = np.int64(0), np.int64(0)
+            start = stop = new_start
+        if with_ratios:
+            for place in range(start, new_start):
+                code = past[place]
+                found = _remove(code, counts, members, member_of, found)
+                if code != code_count:
+                    highest = _shift(counts_of, counts[code] + 1, counts[code], highest)
+            for place in range(stop, new_stop):
+                code = past[place]
+                found = _add(code, counts, members, member_of, found)
+                if code != code_count:
+                    highest = _shift(counts_of, counts[code] - 1, counts[code], highest)
+        elif with_members:
+            for place in range(start, new_start):
+                found = _remove(past[place], counts, members, member_of, found)
+            for place in range(stop, new_stop):
+                found = _add(past[place], counts, members, member_of, found)
+        else:
+            found = _count_out(past, start, new_start, counts, found)
+            found = _count_in(past, stop, new_stop, counts, found)
+        start, stop = new_start, new_stop
+        if include:
+            if with_members:
+                found = _add(current, counts, members, member_of, found)
+                if with_ratios and current != code_count:
+                    highest = _shift(counts_of, counts[current] - 1, counts[current], highest)
+            else:
+                found += counts[current] == 0
+                counts[current] += 1
+        nulls = counts[code_count]
         if len(distinct):
             # Rows that do not count are NULL: together they are one value, unless it is among the others.
-            has_null = stop - start + include > rows and (zero < 0 or counts[zero] == 0)
-            distinct[target] = found + has_null
+            distinct[target] = found - (nulls > 0 and zero >= 0 and counts[zero] > 0)
         if with_ratios:
+            rows = stop - start + include - nulls
             ratios[target] = highest / rows if rows else 0.0
-        if len(numbers):
+        if with_texts:
             if stop - start + include == 0:
                 numbers[target] = -1
             else:
-                kept = _most_frequent(counts, members, found, wanted, chosen)
+                kept = _most_frequent(counts, members, found, with_members, combinations.shape[1], chosen)
                 number = _number_of(chosen, kept, slots, combinations, combination_count)
                 combination_count = max(combination_count, number + 1)
                 numbers[target] = number
-        if current >= 0:
-            found = _remove(current, counts, members, member_of, found)
-            if with_ratios:
-                highest = _shift(counts_of, counts[current] + 1, counts[current], highest)
-            rows -= 1
+        if include:
+            if with_members:
+                found = _remove(current, counts, members, member_of, found)
+                if with_ratios and current != code_count:
+                    highest = _shift(counts_of, counts[current] + 1, counts[current], highest)
+            else:
+                counts[current] -= 1
+                found -= counts[current] == 0
     return combination_count
