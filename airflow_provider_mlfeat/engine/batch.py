@@ -96,7 +96,11 @@ def write_table(table: pa.Table, path: str | Path, timings: Timings | None = Non
 def _write_parquet(table: pa.Table, path: Path) -> None:
     # Strings are plain strings to who reads the file: the Arrow schema, which knows of dictionaries, is not stored.
     dictionaries = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-    options: dict[str, Any] = {"use_dictionary": dictionaries or True, "store_schema": False}
+    options: dict[str, Any] = {
+        "use_dictionary": dictionaries or True,
+        "store_schema": False,
+        "write_batch_size": 1 << 16,
+    }
     # Features are read as a whole: the smallest and largest value of every page serve nobody.
     with pq.ParquetWriter(path, table.schema, write_statistics=False, **options) as writer:
         writer.write_table(table)

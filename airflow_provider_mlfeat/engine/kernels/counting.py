@@ -17,6 +17,7 @@ _INTS = "int64[::1]"
 _CODES = "int32[::1]"
 _HASH = np.uint64(0x9E3779B97F4A7C15)
 _LARGEST_CODE = np.int64(0xFFFFFFFF)
+_FIRST_SLOTS = 1 << 10
 _FEW_CODES = 32  # so many are looked at one by one, instead of keeping a list of those that occur
 
 
@@ -117,11 +118,11 @@ def _most_frequent(counts, members, found, with_members, wanted, chosen):  # typ
             if rank < chosen[kept - 1]:
                 continue
             kept -= 1
-        place = kept
-        while place > 0 and chosen[place - 1] < rank:
-            chosen[place] = chosen[place - 1]
-            place -= 1
-        chosen[place] = rank
+        better = kept
+        while better > 0 and chosen[better - 1] < rank:
+            chosen[better] = chosen[better - 1]
+            better -= 1
+        chosen[better] = rank
         kept += 1
     for place in range(kept):
         chosen[place] = _LARGEST_CODE - (chosen[place] & _LARGEST_CODE)
@@ -129,13 +130,18 @@ def _most_frequent(counts, members, found, with_members, wanted, chosen):  # typ
 
 
 @kernel()
+def _mixed(code, value):  # type: ignore[no-untyped-def]
+    code = (code ^ np.uint64(value)) * _HASH
+    return code ^ (code >> np.uint64(29))
+
+
+@kernel()
 def _number_of(chosen, kept, slots, combinations, found):  # type: ignore[no-untyped-def]
     """The number of a combination among those seen so far, of which there are `found`; `found` itself for a new one."""
     wanted = combinations.shape[1]
-    code = np.uint64(kept)
+    code = np.uint64(0)
     for place in range(kept):
-        code = (code ^ np.uint64(chosen[place])) * _HASH
-        code ^= code >> np.uint64(29)
+        code = _mixed(code, chosen[place])
     mask = len(slots) - 1
     slot = np.int64(code & np.uint64(mask))
     while slots[slot] >= 0:
@@ -150,6 +156,23 @@ def _number_of(chosen, kept, slots, combinations, found):  # type: ignore[no-unt
     for place in range(wanted):
         combinations[found, place] = chosen[place] if place < kept else -1
     return np.int64(found)
+
+
+@kernel()
+def _more_slots(slots, combinations, found):  # type: ignore[no-untyped-def]
+    """A hash table with four times the slots."""
+    slots = np.full(4 * len(slots), -1, np.int32)
+    mask = len(slots) - 1
+    for number in range(found):
+        code = np.uint64(0)
+        for place in range(combinations.shape[1]):
+            if combinations[number, place] >= 0:
+                code = _mixed(code, combinations[number, place])
+        slot = np.int64(code & np.uint64(mask))
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = number
+    return slots
 
 
 @kernel(
@@ -176,10 +199,7 @@ def count_frames(  # type: ignore[no-untyped-def]
     members = np.zeros(code_count + 2 if with_members else 0, np.int32)
     member_of = np.zeros(len(members), np.int32)
     chosen = np.empty(combinations.shape[1] + 1, np.int64)
-    bits = 4
-    while with_texts and (1 << bits) < 2 * (end - begin):
-        bits += 1
-    slots = np.full(1 << bits, -1, np.int32)
+    slots = np.full(_FIRST_SLOTS, -1, np.int32)
     longest = np.int64(0)
     for row in range(begin, end if with_ratios else begin):
         longest = max(longest, high[row] - low[row])
@@ -247,8 +267,11 @@ def count_frames(  # type: ignore[no-untyped-def]
             else:
                 kept = _most_frequent(counts, members, found, with_members, combinations.shape[1], chosen)
                 number = _number_of(chosen, kept, slots, combinations, combination_count)
-                combination_count = max(combination_count, number + 1)
                 numbers[target] = number
+                if number == combination_count:
+                    combination_count += 1
+                    if 2 * combination_count > len(slots):
+                        slots = _more_slots(slots, combinations, combination_count)
         if include:
             if with_members:
                 found = _remove(current, counts, members, member_of, found)

@@ -7,6 +7,7 @@ only the partitions that are not get sorted one by one. All sorts are stable: eq
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
 from airflow_provider_mlfeat.engine.kernels.compilation import kernel
 
@@ -42,7 +43,15 @@ def factorize(values):  # type: ignore[no-untyped-def]
     return numbers, found
 
 
-@kernel("Tuple((int64[::1], int64[::1]))(int64[::1], int64, int64)")
+_GROUPED = types.Tuple((types.int64[::1], types.int64[::1]))
+
+
+@kernel(
+    [
+        _GROUPED(types.Array(kind, 1, "C", readonly=True), types.int64, types.int64)
+        for kind in (types.int32, types.int64)
+    ]
+)
 def group_rows(groups, group_count, offset):  # type: ignore[no-untyped-def]
     """Rows by group, in order of arrival → (first place of each group and the end, rows numbered from `offset`)."""
     starts = np.zeros(group_count + 1, np.int64)
@@ -61,8 +70,9 @@ def group_rows(groups, group_count, offset):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _insertion_sort(values, count):  # type: ignore[no-untyped-def]
-    for place in range(1, count):
-        value = values[place]
+    for unsorted in range(1, count):
+        value = values[unsorted]
+        place = unsorted
         while place > 0 and values[place - 1] > value:
             values[place] = values[place - 1]
             place -= 1
