@@ -235,7 +235,7 @@ def _run(
     def run(rows: tuple[int, int]) -> list[tuple[tuple[int, int], Codes]]:
         step = max(1, _TEXT_ENTRIES // max(1, one.wanted)) if has_texts else max(1, rows[1] - rows[0])
         answers = []
-        for begin in range(*rows, step):
+        for begin in range(rows[0], max(rows[1], rows[0] + 1), step):
             end = min(begin + step, rows[1])
             combinations = np.empty((end - begin, one.wanted), np.int32) if has_texts else _NO_COMBINATIONS
             found = count_frames(
