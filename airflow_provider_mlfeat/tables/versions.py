@@ -91,9 +91,7 @@ def history(store: TableStore, database: str, table: str, limit: int | None = No
     delta = open_table(store, database, table)
     with storage_errors(f"reading the history of '{table}'"):
         entries = list(islice(commits(delta, store.storage_options), limit))
-    return [
-        Change(entry.version, _time(entry.timestamp), entry.operation.lower(), entry.notes) for entry in entries
-    ]
+    return [Change(entry.version, _time(entry.timestamp), entry.operation.lower(), entry.notes) for entry in entries]
 
 
 def read(store: TableStore, database: str, table: str, version: int | None = None) -> ds.Dataset:

@@ -116,9 +116,7 @@ class JsonReader(Reader):
             rows.append({name: _text(value) for name, value in values.items()})
             kept.append(number)
         columns: list[Any] = [pa.array([row.get(name) for row in rows], pa.string()) for name in self.names]
-        absent = {
-            place: np.array([name not in row for row in rows], np.bool_) for place, name in enumerate(self.names)
-        }
+        absent = {place: np.array([name not in row for row in rows], np.bool_) for place, name in enumerate(self.names)}
         return conform(columns, len(rows), refused, np.array(kept, np.int64), absent)
 
 
