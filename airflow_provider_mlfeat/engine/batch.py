@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from airflow_provider_mlfeat.engine.timings import Timings
 from airflow_provider_mlfeat.sql import plan
 
 PLAN_ID = b"plan_id"
+# Where Spark keeps its columns and what is noted of them.
+_SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 
 
 def run_batch(
@@ -75,6 +78,16 @@ def to_table(query: plan.Plan, rows: Rows, keep_dictionaries: bool = False) -> p
     arrays = [column.to_arrow(keep_dictionaries and _has_few_strings(column)) for column in rows.columns]
     fields = [pa.field(column.name, array.type) for column, array in zip(query.schema, arrays, strict=True)]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, {PLAN_ID: query.plan_id.encode()}))
+
+
+def stored_plan_id(path: str | Path) -> str | None:
+    """The id of the plan that a parquet file comes from, whichever driver wrote it; None when it does not say."""
+    noted = pq.read_metadata(path).metadata or {}
+    if PLAN_ID in noted:
+        return str(noted[PLAN_ID].decode())
+    columns = json.loads(noted.get(_SPARK_SCHEMA, b"{}")).get("fields", [])
+    found = next((column["metadata"] for column in columns if column.get("metadata")), {})
+    return found.get(PLAN_ID.decode())
 
 
 def _has_few_strings(column: Column) -> bool:

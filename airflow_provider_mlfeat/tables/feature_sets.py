@@ -31,8 +31,8 @@ from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.tables import versions
 from airflow_provider_mlfeat.tables.blocks import blocks
-from airflow_provider_mlfeat.tables.definitions import create_database
 from airflow_provider_mlfeat.tables.commits import METADATA, Commit, commits
+from airflow_provider_mlfeat.tables.definitions import create_database
 from airflow_provider_mlfeat.tables.delta import open_table
 from airflow_provider_mlfeat.tables.export import Counter
 from airflow_provider_mlfeat.tables.statistics import ColumnStatistics, type_words
