@@ -86,7 +86,7 @@ def stored_plan_id(path: str | Path) -> str | None:
     if PLAN_ID in noted:
         return str(noted[PLAN_ID].decode())
     columns = json.loads(noted.get(_SPARK_SCHEMA, b"{}")).get("fields", [])
-    found = next((column["metadata"] for column in columns if column.get("metadata")), {})
+    found: dict[str, str] = next((column["metadata"] for column in columns if column.get("metadata")), {})
     return found.get(PLAN_ID.decode())
 
 

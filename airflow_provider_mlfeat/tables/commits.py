@@ -57,7 +57,7 @@ def commits(table: DeltaTable, storage_options: Mapping[str, str]) -> Iterator[C
 
 def _commit(version: int, text: bytes) -> Commit:
     actions = (json.loads(line) for line in text.splitlines() if line.strip())
-    info = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
     return Commit(
         version,
         int(info.get("timestamp") or 0),
