@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,11 +93,13 @@ def test_jobs(far: TableStore, tmp_path: Path) -> None:
     run(parse_spec({"kind": "create_tables", "root": far.root, "sql": sql}), secrets=secrets)
     file = write(tmp_path / "1.csv", "a,b\n1,x\n2,y\n")
     spec = {"kind": "load_table", "root": far.root, "table": "t", "paths": [str(file)], "mode": "overwrite"}
-    assert run(parse_spec(spec), secrets=secrets).rows == 2
+    loaded: Any = run(parse_spec(spec), secrets=secrets)
+    assert loaded.rows == 2
     spec = {"kind": "extract_features", "root": far.root, "feature_set": "f", "sql": "SELECT a + 1 AS c, b FROM t"}
-    made = run(parse_spec(spec), secrets=secrets)
+    made: Any = run(parse_spec(spec), secrets=secrets)
     assert (made.rows, made.already_extracted) == (2, False)
-    assert run(parse_spec(spec), secrets=secrets).already_extracted
+    again: Any = run(parse_spec(spec), secrets=secrets)
+    assert again.already_extracted
     out = str(tmp_path / "out")
     run(parse_spec({"kind": "export", "root": far.root, "table": "f", "output": out, "format": "csv"}), secrets=secrets)
     assert "".join(path.read_text() for path in sorted((tmp_path / "out").glob("*.csv"))).split()[1:] == ["2,x", "3,y"]
