@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from airflow_provider_mlfeat.engine.timings import Timings
 from airflow_provider_mlfeat.sql import plan
 
 PLAN_ID = b"plan_id"
+# Where Spark keeps its columns and what is noted of them.
+_SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 
 
 def run_batch(
@@ -77,6 +80,16 @@ def to_table(query: plan.Plan, rows: Rows, keep_dictionaries: bool = False) -> p
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, {PLAN_ID: query.plan_id.encode()}))
 
 
+def stored_plan_id(path: str | Path) -> str | None:
+    """The id of the plan that a parquet file comes from, whichever driver wrote it; None when it does not say."""
+    noted = pq.read_metadata(path).metadata or {}
+    if PLAN_ID in noted:
+        return str(noted[PLAN_ID].decode())
+    columns = json.loads(noted.get(_SPARK_SCHEMA, b"{}")).get("fields", [])
+    found: dict[str, str] = next((column["metadata"] for column in columns if column.get("metadata")), {})
+    return found.get(PLAN_ID.decode())
+
+
 def _has_few_strings(column: Column) -> bool:
     return column.dictionary is not None and 4 * len(column.dictionary) <= len(column)
 
@@ -96,7 +109,11 @@ def write_table(table: pa.Table, path: str | Path, timings: Timings | None = Non
 def _write_parquet(table: pa.Table, path: Path) -> None:
     # Strings are plain strings to who reads the file: the Arrow schema, which knows of dictionaries, is not stored.
     dictionaries = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-    options: dict[str, Any] = {"use_dictionary": dictionaries or True, "store_schema": False}
+    options: dict[str, Any] = {
+        "use_dictionary": dictionaries or True,
+        "store_schema": False,
+        "write_batch_size": 1 << 16,
+    }
     # Features are read as a whole: the smallest and largest value of every page serve nobody.
     with pq.ParquetWriter(path, table.schema, write_statistics=False, **options) as writer:
         writer.write_table(table)

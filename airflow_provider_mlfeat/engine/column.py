@@ -122,6 +122,11 @@ class Dictionary:
             self._ranks[order] = np.arange(len(order), dtype=np.int32)
         return self._ranks
 
+    @property
+    def has_empty(self) -> bool:
+        """Whether the empty string is one of the values."""
+        return int(pc.index(self.arrow, "").as_py()) >= 0
+
     def code_of(self, string: str) -> int:
         """The code of `string`, or -1 when it is none of the values."""
         if self._codes is None:
@@ -183,10 +188,15 @@ class Column:
         return cls(data_type, np.array(values, numpy_type(data_type)), valid)
 
     @classmethod
-    def from_arrow(cls, array: pa.Array | pa.ChunkedArray, data_type: DataType) -> Column:
-        """From Arrow, converting to the type of the language where a value fits it."""
+    def from_arrow(cls, array: pa.Array | pa.ChunkedArray, data_type: DataType, clean: bool = False) -> Column:
+        """From Arrow, converting to the type of the language where a value fits it.
+
+        :param array: the values.
+        :param data_type: the type of the language.
+        :param clean: whether a dictionary is known to hold no value twice and no NULL, as those that Arrow makes.
+        """
         if data_type.kind is Kind.STRING:
-            return _strings_from_arrow(array)
+            return _strings_from_arrow(array, clean)
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         if data_type.kind is Kind.NULL:
@@ -308,26 +318,33 @@ def concatenate(columns: Sequence[Column]) -> Column:
 
 def shared_codes(columns: Sequence[Column]) -> tuple[list[NDArray[np.int32]], Dictionary]:
     """The codes of string columns in one dictionary that holds the values of all of them."""
-    dictionaries = [column.dictionary for column in columns if column.dictionary is not None]
+    mappings, merged = merge_dictionaries([column.dictionary for column in columns if column.dictionary is not None])
+    codes = [
+        column.values if mapping is None else mapping[column.values]
+        for column, mapping in zip(columns, mappings, strict=True)
+    ]
+    return codes, merged
+
+
+def merge_dictionaries(dictionaries: Sequence[Dictionary]) -> tuple[list[NDArray[np.int32] | None], Dictionary]:
+    """One dictionary that holds the values of all, and per dictionary its codes in that one; None where they stay."""
     first = dictionaries[0]
     if all(dictionary is first for dictionary in dictionaries):
-        return [column.values for column in columns], first
+        return [None] * len(dictionaries), first
     distinct = {id(dictionary): dictionary for dictionary in dictionaries}
+    mappings = {}
     if sum(map(len, distinct.values())) <= 64:
         codes: dict[str, int] = {}
-        mappings = {
-            key: np.array([codes.setdefault(string, len(codes)) for string in dictionary.strings], np.int32)
-            for key, dictionary in distinct.items()
-        }
+        for key, dictionary in distinct.items():
+            mappings[key] = np.array([codes.setdefault(string, len(codes)) for string in dictionary.strings], np.int32)
         merged = Dictionary(list(codes))
     else:
         encoded = pa.concat_arrays([dictionary.arrow for dictionary in distinct.values()]).dictionary_encode()
         merged, mapping, start = Dictionary(encoded.dictionary), encoded.indices.to_numpy(), 0
-        mappings = {}
         for key, dictionary in distinct.items():
             mappings[key] = mapping[start : start + len(dictionary)]
             start += len(dictionary)
-    return [mappings[id(column.dictionary)][column.values] for column in columns], merged
+    return [mappings[id(dictionary)] for dictionary in dictionaries], merged
 
 
 def validity(column: Column) -> NDArray[np.bool_]:
@@ -346,20 +363,23 @@ def string_column(array: pa.Array | pa.ChunkedArray) -> Column:
     return Column.from_arrow(array, STRING)
 
 
-def _strings_from_arrow(array: pa.Array | pa.ChunkedArray) -> Column:
+def _strings_from_arrow(array: pa.Array | pa.ChunkedArray, clean: bool) -> Column:
     if pa.types.is_null(array.type):
         return Column.constant(None, STRING, len(array))
     if not pa.types.is_dictionary(array.type):
         if array.type != pa.string():
             array = array.cast(pa.string())
         array = array.dictionary_encode()
+        clean = True
     if isinstance(array, pa.ChunkedArray):
         array = array.unify_dictionaries().combine_chunks()
-    indices, values = array.indices, array.dictionary
+    indices, values = array.indices, array.dictionary.cast(pa.string())
     valid = indices.is_valid().to_numpy(zero_copy_only=False) if indices.null_count else None
-    codes = indices.fill_null(0).cast(pa.int32()).to_numpy()
+    codes = _codes_from_arrow(indices, len(values))
+    if clean:
+        return Column(STRING, codes, valid, Dictionary(values))
     # Nothing forbids an Arrow dictionary to repeat values or to hold NULL, but a Dictionary may do neither.
-    distinct = values.cast(pa.string()).dictionary_encode()
+    distinct = values.dictionary_encode()
     if len(distinct.dictionary) == len(values):
         return Column(STRING, codes, valid, Dictionary(distinct.dictionary))
     meaning = distinct.indices.fill_null(-1).to_numpy()
@@ -369,6 +389,16 @@ def _strings_from_arrow(array: pa.Array | pa.ChunkedArray) -> Column:
         valid = (codes >= 0) if valid is None else valid & (codes >= 0)
         codes = np.maximum(codes, 0)
     return Column(STRING, codes, valid, Dictionary(distinct.dictionary))
+
+
+def _codes_from_arrow(indices: pa.Array, count: int) -> NDArray[np.int32]:
+    """The indices of a dictionary of `count` values, some code or other where NULL; not copied if that can be."""
+    if indices.null_count and indices.type == pa.int32():
+        stored = np.frombuffer(indices.buffers()[1], np.int32, len(indices), 4 * indices.offset)
+        if stored.min() >= 0 and stored.max() < count:
+            return stored
+    filled: NDArray[np.int32] = indices.fill_null(0).cast(pa.int32()).to_numpy()
+    return filled
 
 
 def _stored(value: Any, data_type: DataType) -> Any:

@@ -45,7 +45,7 @@ class Encoding:
         if self.dictionary is None:
             return zero_bits(self.type)
         # The empty string has the lowest rank; where there is none, what is lower still stands for it.
-        return 0 if self.dictionary.code_of("") >= 0 else -1
+        return 0 if self.dictionary.has_empty else -1
 
     def decode(self, bits: Bits, valid: NDArray[np.bool_] | None) -> Column:
         """The column of patterns."""

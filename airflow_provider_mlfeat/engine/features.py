@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.column import Column, concatenate
+from airflow_provider_mlfeat.engine.counting import Values, count_calls, few_values, is_counted, is_long
 from airflow_provider_mlfeat.engine.encoding import Bits, Encoding, encode
 from airflow_provider_mlfeat.engine.expressions import EvaluationContext
 from airflow_provider_mlfeat.engine.frames import Bounds, Timeline
 from airflow_provider_mlfeat.engine.kernels.aggregates import AGGREGATES, AggregateKernel, SplitKernel
-from airflow_provider_mlfeat.engine.kernels.ordering import factorize
 from airflow_provider_mlfeat.engine.kernels.segments import flatten
-from airflow_provider_mlfeat.engine.kernels.sliding import slide_counts, slide_extreme
+from airflow_provider_mlfeat.engine.kernels.sliding import slide_extreme
 from airflow_provider_mlfeat.engine.kernels.walk import Field, Operation, walk
 from airflow_provider_mlfeat.engine.matrices import Matrices
 from airflow_provider_mlfeat.engine.program import (
@@ -46,7 +46,6 @@ Implementation = AggregateKernel | SplitKernel | Callable[..., Any]
 _TEXT_ENTRIES = 1 << 23  # how many entries of texts one chunk may hold, unless one row alone has more
 _FLAT_ROWS = 1 << 21  # how many rows of frames are written out at a time
 _ROWS_PER_THREAD = 20_000  # fewer are not worth a thread
-_LONG_FRAME = 64  # rows of a frame, on average, from which sliding may pay
 _NO_LABELS = np.empty(0, np.int64)
 
 
@@ -83,6 +82,8 @@ class FramedRows:
         self.samples = timeline.main if samples is None else samples
         self.targets = timeline.main if targets is None else targets
         self._columns: dict[Expression, Column] = {}
+        self._part_columns: dict[Expression, list[Column]] = {}
+        self._values: dict[Expression, Values | None] = {}
         self._encoded: dict[Expression, tuple[Bits, Encoding]] = {}
 
     @property
@@ -98,9 +99,21 @@ class FramedRows:
     def column(self, expression: Expression) -> Column:
         """An expression's values over the rows of all sources."""
         if expression not in self._columns:
-            context = self.settings.context
-            self._columns[expression] = concatenate([evaluate(expression, part, context) for part in self.parts])
+            self._columns[expression] = concatenate(self.part_columns(expression))
         return self._columns[expression]
+
+    def part_columns(self, expression: Expression) -> list[Column]:
+        """The same, source by source."""
+        if expression not in self._part_columns:
+            context = self.settings.context
+            self._part_columns[expression] = [evaluate(expression, part, context) for part in self.parts]
+        return self._part_columns[expression]
+
+    def values_of(self, expression: Expression) -> Values | None:
+        """An expression's values as codes, if there are few values."""
+        if expression not in self._values:
+            self._values[expression] = few_values(self.part_columns(expression))
+        return self._values[expression]
 
     def encoded(self, expression: Expression) -> tuple[Bits, Encoding]:
         """The same as patterns."""
@@ -112,9 +125,19 @@ class FramedRows:
 
     def evaluate(self, calls: Sequence[FramedCall]) -> list[Column]:
         """The calls' results, one row per row of the main input, in its order."""
-        direct = [framed for framed in calls if is_direct(framed.call)]
-        walked = iter(self._walk(direct))
-        return [next(walked) if is_direct(framed.call) else self._evaluate_one(framed) for framed in calls]
+        counted, walked, others = [], [], []
+        for place, framed in enumerate(calls):
+            if not is_direct(framed.call):
+                others.append(place)
+            elif self.settings.slide and newest_comparison(framed.call) is None and is_counted(self, framed):
+                counted.append(place)
+            else:
+                walked.append(place)
+        results: dict[int, Column] = {}
+        results.update(zip(counted, count_calls(self, [calls[place] for place in counted]), strict=True))
+        results.update(zip(walked, self._walk([calls[place] for place in walked]), strict=True))
+        results.update((place, self._evaluate_one(calls[place])) for place in others)
+        return [results[place] for place in range(len(calls))]
 
     def _walk(self, calls: Sequence[FramedCall]) -> list[Column]:
         if not calls:
@@ -127,13 +150,11 @@ class FramedRows:
         bits = np.zeros((len(features), count), np.int64)
         valid = np.zeros((len(features), count), np.uint8)
         columns: dict[int, Column] = {}
-        slid: dict[int, Column | None] = {}
+        slid: set[int] = set()
         if self.settings.slide:
-            slid = {
-                place: self._slide(program.instructions[place], program, feature, data, bits[place], valid[place])
-                for place, feature in enumerate(features)
-                if feature[Field.OPERATION] in _SLIDING and self._is_long(feature)
-            }
+            slid = {place for place, feature in enumerate(features) if self._is_slid(feature)}
+        for place in slid:
+            self._slide(features[place], data, bits[place], valid[place])
         walked = share(features[[place for place in range(len(features)) if place not in slid]])
         chunks = self._chunks(walked) if len(walked) else []
 
@@ -148,8 +169,7 @@ class FramedRows:
             texts = [run(chunk) for chunk in chunks]
         for place, instruction in enumerate(program.instructions):
             if instruction.is_text:
-                text = slid[place] if place in slid else concatenate([chunk[place] for chunk in texts])
-                assert text is not None
+                text = concatenate([chunk[place] for chunk in texts])
                 codes = np.empty_like(text.values)
                 codes[self.targets] = text.values
                 columns[instruction.result] = Column(STRING, codes, None, text.dictionary)
@@ -166,57 +186,18 @@ class FramedRows:
             encoding = self.encoded(program.expressions[instruction.value])[1]
         return encoding.decode(bits, valid_mask(valid))
 
-    def _slide(
-        self, instruction: Instruction, program: FeatureProgram, feature: Bits, data: Matrices, bits: Bits,
-        valid: NDArray[np.uint8],
-    ) -> Column | None:  # fmt: skip
-        """Evaluate a feature incrementally: fill in bits and valid, or return its texts."""
-        frame, column, mask = (int(feature[field]) for field in (Field.FRAME, Field.COLUMN, Field.MASK))
-        low, high = self.bounds.low[frame], self.bounds.high[frame]
-        include = int(self.bounds.include[frame])
-        past, now = data.past[column], data.now[column]
-        past_kept, now_kept = data.past_kept[mask], data.now_kept[mask]
-        operation, family = int(feature[Field.OPERATION]), int(feature[Field.FAMILY])
-        if operation in (Operation.MINIMUM, Operation.MAXIMUM):
-            slide_extreme(
-                low, high, include, self.targets, self.currents, past, past_kept, now, now_kept, family,
-                operation == Operation.MAXIMUM, _NO_LABELS, bits, valid,
-            )  # fmt: skip
-            return None
-        codes, count = factorize(past if now is past else np.concatenate([past, now]))
-        values = np.empty(count, np.int64)
-        values[codes[: len(past)]] = past
-        now_codes = codes if now is past else codes[len(past) :]
-        values[now_codes] = now
-        nothing = _NO_LABELS
-        wanted = int(feature[Field.PARAMETER]) if operation == Operation.TOP_FREQUENCY else 0
-        wanted = wanted if 0 <= wanted <= 1024 else 1024
-        frequent, is_key = np.empty((len(low), wanted), np.int64), np.empty((len(low), wanted), np.int64)
-        slide_counts(
-            low, high, include, count, self.targets, self.currents, codes[: len(past)], past_kept, now_codes,
-            now_kept, values, family, _NO_LABELS, int(feature[Field.ZERO]),
-            bits if operation == Operation.DISTINCT_COUNT else nothing,
-            (bits if operation == Operation.TOP1_RATIO else nothing).view(np.float64), frequent, is_key,
-        )  # fmt: skip
-        valid[:] = 1
-        if operation != Operation.TOP_FREQUENCY:
-            return None
-        assert instruction.key is not None
-        ends = np.arange(1, len(low) + 1) * wanted
-        bounds = np.stack([np.where(high - low + include > 0, ends - wanted, ends), ends], axis=1)
-        encoding = self.encoded(program.expressions[instruction.key])[1]
-        return padded_text_column(bounds, frequent.ravel(), encoding, is_key.ravel(), self.settings.context)
+    def _is_slid(self, feature: Bits) -> bool:
+        """Whether a feature is an extreme of long frames."""
+        return feature[Field.OPERATION] in _EXTREMES and is_long(self, int(feature[Field.FRAME]))
 
-    def _is_long(self, feature: Bits) -> bool:
-        """Whether rows stay in the frame for so long that moving its ends is cheaper than going through it."""
-        if feature[Field.OPERATION] == Operation.TOP_FREQUENCY and feature[Field.PARAMETER_COLUMN] >= 0:
-            return False
-        low, high = self.bounds.low[feature[Field.FRAME]], self.bounds.high[feature[Field.FRAME]]
-        read = int((high - low).sum())
-        if read < _LONG_FRAME * len(low):
-            return False
-        moved = int(np.abs(np.diff(low)).sum() + np.abs(np.diff(high)).sum())
-        return read > 8 * moved
+    def _slide(self, feature: Bits, data: Matrices, bits: Bits, valid: NDArray[np.uint8]) -> None:
+        """Evaluate an extreme incrementally: fill in bits and valid."""
+        frame, column, mask = (int(feature[field]) for field in (Field.FRAME, Field.COLUMN, Field.MASK))
+        slide_extreme(
+            self.bounds.low[frame], self.bounds.high[frame], int(self.bounds.include[frame]), self.targets,
+            self.currents, data.past[column], data.past_kept[mask], data.now[column], data.now_kept[mask],
+            int(feature[Field.FAMILY]), feature[Field.OPERATION] == Operation.MAXIMUM, _NO_LABELS, bits, valid,
+        )  # fmt: skip
 
     def _chunks(self, features: Bits) -> list[tuple[int, int]]:
         """Ranges of rows, cut by the number of threads and the room for texts; one at least."""
@@ -395,13 +376,7 @@ class _FlatFrames:
         return Column.from_values(values, call.type)
 
 
-_SLIDING = (
-    Operation.DISTINCT_COUNT,
-    Operation.TOP1_RATIO,
-    Operation.TOP_FREQUENCY,
-    Operation.MINIMUM,
-    Operation.MAXIMUM,
-)
+_EXTREMES = (Operation.MINIMUM, Operation.MAXIMUM)
 
 
 def _aggregate_segments(call: FrameCall, columns: Sequence[Column], bounds: Bits, settings: Settings) -> Column:

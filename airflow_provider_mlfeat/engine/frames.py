@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.column import Column, concatenate, validity
 from airflow_provider_mlfeat.engine.encoding import Bits, number_bits
@@ -18,6 +20,8 @@ from airflow_provider_mlfeat.engine.kernels.ordering import (
     sort_segments,
 )
 from airflow_provider_mlfeat.sql.plan import Frame
+
+Numbers = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +66,31 @@ class Bounds:
         return lengths
 
 
-def group_codes(columns: Sequence[Column], length: int) -> tuple[Bits, int]:
+def group_codes(columns: Sequence[Column], length: int) -> tuple[Numbers, int]:
     """Number rows with equal values alike, NULL being a value → (number per row, a bound of the numbers)."""
+    codes: Numbers
+    numbers: Numbers
     codes, count = np.zeros(length, np.int64), 1
     for column in columns:
         if column.dictionary is not None:
-            numbers, distinct = column.values.astype(np.int64), len(column.dictionary)
+            numbers, distinct = column.values, len(column.dictionary)
         else:
             numbers, distinct = factorize(number_bits(column.values))
         if column.valid is not None:
             numbers = np.where(column.valid, numbers, distinct)
             distinct += 1
         if count > 1:
-            numbers = codes * distinct + numbers
+            numbers = codes.astype(np.int64) * distinct + numbers
         codes, count = numbers, count * distinct
         if count > 2 * length + 1024:
             # Numbers are used as places in arrays: keep them as few as there are rows.
-            codes, count = factorize(codes)
+            codes, count = factorize(codes.astype(np.int64))
     return codes, max(count, 1)
 
 
-def build_timeline(groups: Bits, group_count: int, order: Bits, lengths: Sequence[int], without_main: bool) -> Timeline:
+def build_timeline(
+    groups: Numbers, group_count: int, order: Bits, lengths: Sequence[int], without_main: bool
+) -> Timeline:
     """Order the rows of a stream.
 
     :param groups, group_count: the partition of every row, see ``group_codes``.

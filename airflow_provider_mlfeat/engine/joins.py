@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from airflow_provider_mlfeat.engine.column import Column, all_valid, concatenate
 from airflow_provider_mlfeat.engine.encoding import Bits, encode
 from airflow_provider_mlfeat.engine.expressions import EvaluationContext
-from airflow_provider_mlfeat.engine.frames import group_codes
+from airflow_provider_mlfeat.engine.frames import Numbers, group_codes
 from airflow_provider_mlfeat.engine.kernels.ordering import group_rows
 from airflow_provider_mlfeat.engine.kernels.segments import flatten
 from airflow_provider_mlfeat.engine.rows import Rows, evaluate
@@ -47,7 +47,7 @@ class _Candidates:
     """Right rows with the key of a left row, from the worst to the best, and the condition on pairs of both."""
 
     def __init__(
-        self, left: Rows, right: Rows, codes: Bits, starts: Bits, rows: Bits, condition: Expression | None,
+        self, left: Rows, right: Rows, codes: Numbers, starts: Bits, rows: Bits, condition: Expression | None,
         context: EvaluationContext,
     ) -> None:  # fmt: skip
         self.left, self.right, self.rows = left, right, rows
@@ -127,7 +127,7 @@ def _pairs(rows: Bits, start: Bits, stop: Bits) -> tuple[Bits, Bits]:
 
 def _key_codes(
     join: Join, left: Rows, right: Rows, context: EvaluationContext, null_join_keys: str
-) -> tuple[Bits, Bits, int]:
+) -> tuple[Numbers, Numbers, int]:
     """Numbers of both sides' keys, and how many there are; that number itself stands for a key that matches nothing."""
     left_keys = [evaluate(key, left, context) for key in join.left_keys]
     right_keys = [evaluate(key, right, context) for key in join.right_keys]

@@ -51,9 +51,10 @@ class StoredTables:
         key = ((source.database, source.table), number)
         if key not in self._columns:
             table, column = self._table(source), source.schema[number]
+            is_file = isinstance(self._tables[key[0]], str | Path)
             with self._timings.stage("encode"):
                 try:
-                    self._columns[key] = Column.from_arrow(table.column(column.name), column.type)
+                    self._columns[key] = Column.from_arrow(table.column(column.name), column.type, clean=is_file)
                 except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
                     message = f"values are not of type {column.type}: {error}"
                     raise DataRuleError(message, source.table, column.name) from error

@@ -105,7 +105,8 @@ class Executor:
             if stream.order is not None:
                 for part, source in zip(parts, (relation.input, *stream.unions), strict=True):
                     check_order_key(part.columns[stream.order], source, stream.order)
-                order = np.concatenate([part.columns[stream.order].values for part in parts]).astype(np.int64)
+                values = [part.columns[stream.order].values for part in parts]
+                order = np.concatenate(values).astype(np.int64, copy=False)
         with self.timings.stage("sort"):
             lengths = [part.length for part in parts]
             timeline = build_timeline(groups, count, order, lengths, stream.instance_not_in_window)

@@ -67,12 +67,14 @@ class SparkResult:
     :param frame: the answer as a lazy DataFrame; its rows are in no particular order.
     :param schema: its columns in the language's types.
     :param job: what the workers are told.
+    :param plan_id: of the query.
     :param progress: called with tasks done and tasks known while an action runs.
     """
 
     frame: Any
     schema: plan.Schema
     job: Job
+    plan_id: str
     progress: Progress | None = None
 
     def to_arrow(self) -> pa.Table:
@@ -84,9 +86,14 @@ class SparkResult:
         return pa.Table.from_arrays(arrays, names=[column.name for column in self.schema])
 
     def write_parquet(self, path: str, mode: str = "errorifexists") -> None:
-        """Compute the answer into a folder of parquet files, complete when ``_SUCCESS`` is there."""
+        """Compute the answer into a folder of parquet files, complete when ``_SUCCESS`` is there.
+
+        Every file says which plan it comes from: Spark lets nobody write into a footer, but keeps what is noted of a
+        column, so the first column carries the ``plan_id``.
+        """
         with running(self.frame.sparkSession, self.progress):
-            self.frame.write.mode(mode).parquet(path)
+            noted = self.frame.withMetadata(self.schema[0].name, {"plan_id": self.plan_id})
+            noted.write.mode(mode).parquet(path)
 
 
 def run_spark(
@@ -125,7 +132,7 @@ def run_spark(
             job = with_hot_keys(job, splittable, _sampled(spark, job, scans, splittable))
         frame = _frame(spark, job, scans)
     names = [column.name for column in query.schema]
-    return SparkResult(frame.toDF(*names), query.schema, job, progress)
+    return SparkResult(frame.toDF(*names), query.schema, job, query.plan_id, progress)
 
 
 def _sampled(spark: Any, job: Job, scans: Mapping[Table, Scan], splittable: Sequence[int]) -> pa.Table:

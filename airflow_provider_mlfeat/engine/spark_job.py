@@ -112,7 +112,9 @@ class Job:
                 "hot_keys": list(hot.items()),
                 "files": [[list(table), list(places.items())] for table, places in self.files.items()],
                 "parameters": self.parameters,
-                "function_modules": user_function_modules(),
+                "function_modules": user_function_modules(
+                    _called([json.loads(part["relation"]) for part in fragments])
+                ),
             }
         )
 
@@ -153,6 +155,15 @@ class Job:
 
 def _without_relations(fragments: Sequence[Fragment]) -> list[Fragment]:
     return [replace(fragment, relation=plan.SingleRow()) for fragment in fragments]
+
+
+def _called(document: Any) -> set[str]:
+    """The names of all functions that a JSON document's plans call."""
+    if isinstance(document, dict):
+        found = set().union(*(_called(part) for part in document.values()))
+        name = document.get("function")
+        return found | {name} if isinstance(name, str) else found
+    return set().union(*(_called(part) for part in document)) if isinstance(document, list) else set()
 
 
 def _port(document: dict[str, Any]) -> Port:

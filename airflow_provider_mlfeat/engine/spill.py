@@ -3,10 +3,14 @@
 The plan is cut into the same fragments as for Spark. Stored tables are read in batches; every row goes to the file of
 the partition that needs it; then partition after partition is loaded and run in memory. Rows carry their arrival, so
 that the answer has the order that it would have without the detour.
+
+The rows of one key are never divided: a key with more rows than the budget allows is run all the same, with the memory
+that it takes, and the log says so.
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +39,8 @@ from airflow_provider_mlfeat.engine.spark_tasks import evaluate, order_values, r
 from airflow_provider_mlfeat.engine.timings import Timings
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
+
+log = logging.getLogger("mlfeat.job")
 
 # What a value of a row costs while windows run over it: its column, its pattern, its place in the order.
 _BYTES_PER_VALUE = 24
@@ -69,7 +75,7 @@ def run_spilling(
     widths = tuple(_width(fragment, partitions) for fragment in fragments)
     job = Job(query, fragments, widths, {}, {}, tuple(parameters))
     with tempfile.TemporaryDirectory(prefix="mlfeat-", dir=folder) as work:
-        spill = _Spill(job, Path(work), memory_limit // 8, timings)
+        spill = _Spill(job, Path(work), memory_limit, timings)
         for table in dict.fromkeys(fragment.table for fragment in fragments if fragment.table is not None):
             spill.divide(table, tables)
         for level in range(1, job.levels + 1):
@@ -83,12 +89,13 @@ class _Spill:
 
     :param job: fragments and their partitions.
     :param folder: where the files are.
-    :param buffer: how many bytes wait in memory before they are written.
+    :param memory_limit: bytes that the partition at work may take; an eighth of it may wait to be written.
+    :param timings: where the time is added up.
     """
 
-    def __init__(self, job: Job, folder: Path, buffer: int, timings: Timings) -> None:
+    def __init__(self, job: Job, folder: Path, memory_limit: int, timings: Timings) -> None:
         self.job, self.folder, self.timings = job, folder, timings
-        self._buffer = buffer
+        self._memory_limit, self._buffer = memory_limit, memory_limit // 8
         self._waiting: dict[str, list[pa.Table]] = {}
         self._bytes = 0
 
@@ -116,8 +123,20 @@ class _Spill:
             ports = zip(inputs.values(), fragment.ports, strict=True)
             brought = [rows for rows, port in ports if port.route is not Route.COPY]
             gathers = any(port.route is Route.KEY and not port.key for port in fragment.ports)
+            self._say_if_large(sum(rows.num_rows * rows.num_columns for rows in brought), partition)
             if gathers or any(rows.num_rows for rows in brought):
                 self._deliver(number, evaluate(self.job, number, inputs))
+
+    def _say_if_large(self, values: int, partition: int) -> None:
+        if values * _BYTES_PER_VALUE > self._memory_limit:
+            log.warning(
+                "Partition %d takes about %d MiB, more than the memory limit of %d MiB, because one key has so many "
+                "rows or the query gathers all of them; it runs with what it takes. Raise the limit, or run the query "
+                "on Spark.",
+                partition,
+                values * _BYTES_PER_VALUE >> 20,
+                self._memory_limit >> 20,
+            )
 
     def answer(self) -> pa.Table:
         """All rows of the last fragment, in the order of their arrival."""

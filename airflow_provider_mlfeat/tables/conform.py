@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,12 @@ class Conformer:
                 raise UserError(f"{message} of '{self.definition.qualified_name}.{column.name}' without loss")
 
     def __call__(
-        self, columns: Sequence[Any], rows: int, ragged: Sequence[Rejection] = (), positions: NDArray[Any] | None = None
+        self,
+        columns: Sequence[Any],
+        rows: int,
+        ragged: Sequence[Rejection] = (),
+        positions: NDArray[Any] | None = None,
+        absent: Mapping[int, NDArray[np.bool_]] | None = None,
     ) -> Chunk:
         """The chunk of a file's columns.
 
@@ -78,6 +83,7 @@ class Conformer:
         :param rows: how many they hold.
         :param ragged: rows that were refused before.
         :param positions: places of the columns' rows, where refused ones stood between them.
+        :param absent: by place of a column the rows that do not have it, and get the DEFAULT.
         """
         made, rejected = [], list(ragged)
         bad: NDArray[np.bool_] | None = None
@@ -88,8 +94,12 @@ class Conformer:
                 continue
             given = columns[source]
             array, wrong, reason = self._convert(given, column, stored.type)
+            without = None if absent is None else absent.get(source)
+            if without is not None and column.has_default:
+                array = pc.if_else(pa.array(without), self._default(column, stored.type, rows), array)
             if column.not_null and array.null_count:
                 nulls = np.asarray(given.is_null())
+                nulls = nulls if without is None or column.default is None else nulls & ~without
                 rejected += self._rejections(nulls, given, column, f"'{column.name}' is NOT NULL", positions)
                 bad = nulls if bad is None else bad | nulls
             if wrong is not None:

@@ -241,9 +241,13 @@ def definition_of(table: DeltaTable, database: str = DEFAULT_DATABASE) -> TableD
 def load_catalog(store: TableStore) -> Catalog:
     """All databases and tables of a store, in the order of their names."""
     catalog = Catalog()
-    for folder, database in sorted(_databases(store).items()):
+    with storage_errors(f"looking at '{store.root}'"):
+        databases = {
+            folder: (name, folders(store, f"{store.root}/{folder}")) for folder, name in _databases(store).items()
+        }
+    for folder, (database, tables) in sorted(databases.items()):
         catalog.add_database(database)
-        for table in folders(store, f"{store.root}/{folder}"):
+        for table in tables:
             uri = f"{store.root}/{folder}/{table}"
             with storage_errors(f"looking at '{uri}'"):
                 if DeltaTable.is_deltatable(uri, store.options()):

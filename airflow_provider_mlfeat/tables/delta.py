@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,9 +18,9 @@ from pyarrow import fs
 
 from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.sql.errors import nearest_name
+from airflow_provider_mlfeat.tables.commits import METADATA, commits
 from airflow_provider_mlfeat.tables.store import TableStore, storage_errors
 
-METADATA = "mlfeat"
 _APPLICATION = "mlfeat-load:"
 _ATTEMPTS = 50
 # Features of other writers' tables that only change how files are read, and that plain Parquet readers do not know.
@@ -111,21 +111,27 @@ class NewFile:
     rows: int
 
 
-def loaded_by(table: DeltaTable, load_id: str) -> tuple[int, dict[str, Any]] | None:
+def loaded_by(
+    table: DeltaTable, load_id: str, storage_options: Mapping[str, str]
+) -> tuple[int, Mapping[str, Any]] | None:
     """The version that a load made and what it noted, or None when the table does not hold it.
 
     A load that was taken back by restoring an older version does not count.
+
+    :param table: at its newest version.
+    :param load_id: what the load is called.
+    :param storage_options: access to an object store.
     """
     version = table.transaction_version(application(load_id))
     if version is None:
         return None
-    for entry in table.history():
-        if entry["version"] > version and entry["operation"] == "RESTORE":
-            restored = str(entry.get("operationParameters", {}).get("version", ""))
+    for entry in commits(table, storage_options):
+        if entry.version > version and entry.operation == "RESTORE":
+            restored = str(entry.parameters.get("version", ""))
             if restored.isdigit() and int(restored) < version:
                 return None
-        if entry["version"] == version:
-            return version, entry.get(METADATA, {})
+        if entry.version == version:
+            return version, entry.notes
     return version, {}
 
 
@@ -144,6 +150,7 @@ def commit(
     *,
     load_id: str | None,
     notes: dict[str, Any],
+    storage_options: Mapping[str, str],
     check: Callable[[DeltaTable], None] = lambda table: None,
 ) -> tuple[int, bool]:
     """Make a version that holds new files.
@@ -156,12 +163,13 @@ def commit(
     :param mode: add to the rows, or take their place.
     :param load_id: remembered; when the table holds it already, nothing happens.
     :param notes: kept in the commit.
+    :param storage_options: access to an object store.
     :param check: raises when the newest version does not allow this commit.
     :return: the version, and whether it was there already.
     """
     for attempt in range(_ATTEMPTS):
         table = open_again()
-        if load_id is not None and (found := loaded_by(table, load_id)) is not None:
+        if load_id is not None and (found := loaded_by(table, load_id, storage_options)) is not None:
             return found[0], True
         check(table)
         arrived = max((file.arrived for file in data_files(table)), default=0)

@@ -31,8 +31,9 @@ from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.tables import versions
 from airflow_provider_mlfeat.tables.blocks import blocks
+from airflow_provider_mlfeat.tables.commits import METADATA, Commit, commits
 from airflow_provider_mlfeat.tables.definitions import create_database
-from airflow_provider_mlfeat.tables.delta import METADATA, open_table
+from airflow_provider_mlfeat.tables.delta import open_table
 from airflow_provider_mlfeat.tables.export import Counter
 from airflow_provider_mlfeat.tables.statistics import ColumnStatistics, type_words
 from airflow_provider_mlfeat.tables.store import TableStore, storage_errors
@@ -285,31 +286,24 @@ def feature_set_versions(store: TableStore, name: str) -> list[FeatureSet]:
     with storage_errors(f"looking at feature set '{name}'"):
         if not DeltaTable.is_deltatable(uri, store.options()):
             return []
-        entries = _opened(store, name).history()
+        entries = list(commits(_opened(store, name), store.storage_options))
     found: dict[int, FeatureSet] = {}
-    version = None
     for entry in reversed(entries):
-        note = (entry.get(METADATA) or {}).get(_NOTE)
+        note = entry.notes.get(_NOTE)
         if note is not None:
-            noted = json.loads(note)
-            # The note knows its version. Delta counts back from the version that was opened, which is wrong when
-            # another writer has committed since.
-            version = int(noted["version"])
-            found[version] = _feature_set(database, table, uri, version, entry["timestamp"], noted)
-        elif version is not None:
-            version += 1
-            if (before := _unchanged(entry, version)) in found:
-                original = found[before].rows_of or before
-                found[version] = replace(found[before], version=version, rows_of=original)
+            found[entry.version] = _feature_set(database, table, uri, entry.version, entry.timestamp, json.loads(note))
+        elif (before := _unchanged(entry)) in found:
+            original = found[before].rows_of or before
+            found[entry.version] = replace(found[before], version=entry.version, rows_of=original)
     return [found[version] for version in sorted(found, reverse=True)]
 
 
-def _unchanged(entry: Mapping[str, Any], version: int) -> int:
+def _unchanged(entry: Commit) -> int:
     """The version whose rows a commit without a note has; -1 when it wrote rows of its own."""
-    if entry["operation"] == "RESTORE":
-        restored = str(entry.get("operationParameters", {}).get("version", ""))
+    if entry.operation == "RESTORE":
+        restored = str(entry.parameters.get("version", ""))
         return int(restored) if restored.isdigit() else -1
-    return -1 if entry["operation"] in _WRITING else version - 1
+    return -1 if entry.operation in _WRITING else entry.version - 1
 
 
 def read_rows(store: TableStore, feature_set: FeatureSet) -> ds.Dataset:

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -63,7 +63,7 @@ def load_files(
     """
     options = options or LoadOptions()
     delta = open_table(store, database, table)
-    if load_id is not None and (found := loaded_by(delta, load_id)) is not None:
+    if load_id is not None and (found := loaded_by(delta, load_id, store.storage_options)) is not None:
         return _earlier(delta, database, table, *found)
     definition = replace(definition_of(delta, database), database=database)
     if delta.metadata().partition_columns:
@@ -84,7 +84,7 @@ def _check_mode(delta: DeltaTable, definition: TableDefinition, options: LoadOpt
         raise UserError(f"{message}, mode='overwrite' takes their place")
 
 
-def _earlier(delta: DeltaTable, database: str, table: str, version: int, notes: dict[str, Any]) -> LoadReport:
+def _earlier(delta: DeltaTable, database: str, table: str, version: int, notes: Mapping[str, Any]) -> LoadReport:
     """The report of a load that was done before."""
     known = {name: value for name, value in notes.get("load", {}).items() if name != "load_id"}
     known["defaulted"] = tuple(known.get("defaulted", ()))
@@ -319,13 +319,14 @@ class _Load:
                 mode,
                 load_id=self._load_id,
                 notes={"load": notes, "files": sources[:100]},
+                storage_options=self._store.storage_options,
                 check=lambda delta: _check_mode(delta, self._definition, self._options),
             )
         if was_there:
             self._discard()
             assert self._load_id is not None
             delta = newest()
-            found = loaded_by(delta, self._load_id)
+            found = loaded_by(delta, self._load_id, self._store.storage_options)
             assert found is not None
             return _earlier(delta, report.database, report.table, *found)
         delta = open_table(self._store, report.database, report.table, version)

@@ -21,7 +21,14 @@ _FULL_TEXTS = {
     "Disk quota exceeded": errno.EDQUOT,
     "File too large": errno.EFBIG,
 }
-_DENIED_TEXTS = ("Permission denied", "PermissionDenied", "Access Denied", "AccessDenied", "Forbidden")
+_DENIED_TEXTS = (
+    *("Permission denied", "PermissionDenied", "Access Denied", "AccessDenied", "Forbidden"),
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"),
+)
+_NO_BUCKET_TEXTS = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+_NO_CREDENTIALS_TEXTS = ("loading credentials", "IMDS", "no providers in chain provided credentials")
+# Colours and arrows with which Delta shows which error caused which.
+_ORNAMENTS = re.compile(r"\x1b\[[0-9;]*m|↳")
 
 
 @dataclass(frozen=True)
@@ -100,11 +107,15 @@ def storage_errors(doing: str) -> Iterator[None]:
 
 
 def _explained(error: Exception, doing: str) -> MlfeatError:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = " ".join(_ORNAMENTS.sub("", str(error)).split()) or type(error).__name__
     number = getattr(error, "errno", None)
     number = next((code for words, code in _FULL_TEXTS.items() if words in str(error)), number)
     if number in _FULL:
         return UserError(f"{doing}: {_FULL[number]}; the table is as it was")
+    if any(words in text for words in _NO_BUCKET_TEXTS):
+        return UserError(f"{doing}: the object store has no such bucket; create it, or correct the root of the tables")
+    if any(words in text for words in _NO_CREDENTIALS_TEXTS):
+        return UserError(f"{doing}: there are no credentials for the object store; the connection should hold them")
     if isinstance(error, PermissionError) or any(words in str(error) for words in _DENIED_TEXTS):
         return UserError(f"{doing}: permission denied ({_shortened(text)})")
     if isinstance(error, FileNotFoundError):

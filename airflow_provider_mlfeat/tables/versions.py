@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +15,8 @@ from pyarrow import fs
 
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import UserError
-from airflow_provider_mlfeat.tables.delta import METADATA, DataFile, data_files, open_table
+from airflow_provider_mlfeat.tables.commits import commits
+from airflow_provider_mlfeat.tables.delta import DataFile, data_files, open_table
 from airflow_provider_mlfeat.tables.links import is_link, resolve_link
 from airflow_provider_mlfeat.tables.store import TableStore, filesystem, storage_errors
 
@@ -51,7 +54,7 @@ class Change:
     version: int
     committed_at: datetime.datetime
     operation: str
-    details: dict[str, Any]
+    details: Mapping[str, Any]
 
 
 def current(store: TableStore, database: str, table: str) -> TableVersion:
@@ -69,11 +72,11 @@ def describe(store: TableStore, database: str, table: str, version: int | None =
     """
     delta = open_table(store, database, table, version)
     with storage_errors(f"reading table '{table}'"):
-        rows = sum(file.rows for file in data_files(delta))
-        # Only the newest version numbers its history rightly; an older one gives it the newest commits under its own.
-        newest = delta if version is None else open_table(store, database, table)
-        entries = newest.history(newest.version() - delta.version() + 1)
-        committed = _time(entries[-1])
+        held = data_files(delta)
+        made = next((entry.timestamp for entry in commits(delta, store.storage_options)), None)
+        # The log may have forgotten an old entry; the newest file is then the best that is known.
+        committed = _time(max((file.arrived for file in held), default=0) if made is None else made)
+    rows = sum(file.rows for file in held)
     return TableVersion(database, table, delta.version(), rows, fingerprint(delta), committed)
 
 
@@ -87,11 +90,8 @@ def history(store: TableStore, database: str, table: str, limit: int | None = No
     """What happened to a table, the newest first."""
     delta = open_table(store, database, table)
     with storage_errors(f"reading the history of '{table}'"):
-        entries = delta.history(limit)
-    return [
-        Change(entry["version"], _time(entry), str(entry["operation"]).lower(), entry.get(METADATA) or {})
-        for entry in entries
-    ]
+        entries = list(islice(commits(delta, store.storage_options), limit))
+    return [Change(entry.version, _time(entry.timestamp), entry.operation.lower(), entry.notes) for entry in entries]
 
 
 def read(store: TableStore, database: str, table: str, version: int | None = None) -> ds.Dataset:
@@ -147,7 +147,7 @@ def _location(delta: DeltaTable, file: DataFile) -> str:
 
 
 def restore(store: TableStore, database: str, table: str, version: int) -> TableVersion:
-    """Make an older version's rows and definition current again, as a new version.
+    """Make an older version's rows and definition current again, as a new version; the current one stays as it is.
 
     Loads that came after that version may be run again.
 
@@ -159,6 +159,8 @@ def restore(store: TableStore, database: str, table: str, version: int) -> Table
     delta = open_table(store, database, table)
     if not 0 <= version <= delta.version():
         raise UserError(f"table '{table}' has no version {version}; its newest is {delta.version()}")
+    if version == delta.version():
+        return current(store, database, table)
     with storage_errors(f"restoring version {version} of table '{table}'"):
         delta.restore(version)
     return current(store, database, table)
@@ -184,5 +186,5 @@ def vacuum(
         return list(delta.vacuum(retention_hours, dry_run=dry_run, enforce_retention_duration=False, full=True))
 
 
-def _time(entry: dict[str, Any]) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(entry["timestamp"] / 1000, datetime.UTC)
+def _time(milliseconds: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)

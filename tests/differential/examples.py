@@ -40,6 +40,9 @@ def _check(query: Query, database: Database) -> None:
     assert_same(plan, "batch", rows, "oracle", oracle(plan, database))
     pieces = batch(plan, database, in_pieces=True, slide=False, threads=1)
     assert_same(plan, "batch", rows, "batch over chunks, without sliding", pieces, exact=True)
+    # So little memory that every table goes by way of the disk.
+    spilled = batch(plan, database, in_pieces=True, memory_limit=200)
+    assert_same(plan, "batch", rows, "batch by way of the disk", spilled, exact=True)
     if query.parity:
         _check_request(plan, query, database)
 

@@ -84,6 +84,19 @@ def test_spilling_does_not_matter(tables: Tables, plain: pa.Table, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_key_that_exceeds_the_memory_runs_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [(number % 7 and 7, 1000 * number, number) for number in range(20_000)]
+    tables = Tables({"t": ("k int, ts timestamp, v bigint", rows)})
+    query = """SELECT v, sum(v) OVER w AS s, distinct_count(v) OVER w AS d FROM t
+        WINDOW w AS (PARTITION BY k ORDER BY ts ROWS BETWEEN 9 PRECEDING AND CURRENT ROW)"""
+    expected = tables.batch(query)
+    assert tables.batch(query, memory_limit=1 << 20) == expected
+    assert "more than the memory limit of 1 MiB, because one key has so many rows" in caplog.text
+    caplog.clear()
+    assert tables.batch(query.replace("BY k", "BY v"), memory_limit=1 << 20)
+    assert not caplog.text
+
+
 def test_requests_in_order_of_time_give_the_same_bits() -> None:
     tables = some_tables(300, 2)
     tables.rows["t"].sort(key=lambda row: row[2])

@@ -229,3 +229,13 @@ def test_a_module_without_functions_is_named(tmp_path: Path, orders: Path) -> No
     spec = QuerySpec(sql=SUMS, tables={"orders": str(orders)}, output=str(tmp_path / "out"), functions=("nowhere",))
     with pytest.raises(UserError, match="no module 'nowhere' with functions"):
         run(spec)
+
+
+def test_a_table_like_a_file(tmp_path: Path, orders: Path) -> None:
+    names = pq.read_schema(orders).names
+    sql = f"CREATE TABLE orders LIKE PARQUET '{orders}'; SELECT {names[0]} FROM orders;"
+    out = tmp_path / "like.parquet"
+    run(QuerySpec(sql=sql, tables={"orders": str(orders)}, output=str(out)))
+    assert pq.read_table(out).num_rows == pq.read_table(orders).num_rows
+    with pytest.raises(UserError, match="takes parquet files here, not hive"):
+        run(QuerySpec(sql=sql.replace("PARQUET", "HIVE"), tables={"orders": str(orders)}, output=str(out)))

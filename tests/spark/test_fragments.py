@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from typing import Any
@@ -17,6 +18,7 @@ from airflow_provider_mlfeat.engine.spark_planning import SparkOptions
 from airflow_provider_mlfeat.engine.spark_ports import Route
 from airflow_provider_mlfeat.sql.catalog import Catalog
 from airflow_provider_mlfeat.sql.errors import DataRuleError
+from airflow_provider_mlfeat.sql.functions.user import aggregate_function, remove_function, scalar_function
 from airflow_provider_mlfeat.sql.plan import Plan
 from airflow_provider_mlfeat.sql.planner import plan_query
 from tests.differential.drivers import arrow_tables
@@ -180,3 +182,27 @@ def test_data_errors_name_table_column_and_row() -> None:
     broken = TABLES["", "u"].set_column(3, "ts", pa.array(times, KINDS["ts"]))
     with pytest.raises(RuntimeError, match=r"order key must not be NULL.*table u, column ts, row 17"):
         run_job(make_job(query, TABLES, 3), {**TABLES, ("", "u"): broken})
+
+
+def test_only_the_modules_of_functions_that_are_called_travel() -> None:
+    @scalar_function("double", returns="double")
+    def doubled_here(value: float) -> float:
+        """Twice the value."""
+        return 2 * value
+
+    @aggregate_function("double", returns="double")
+    def spread_here(values: list[float]) -> float | None:
+        """The distance between the largest and the smallest value."""
+        return max(values) - min(values) if values else None
+
+    try:
+        sqls = (
+            "SELECT abs(v) FROM t",
+            "SELECT doubled_here(v) FROM t",
+            f"SELECT spread_here(v) OVER w FROM t WINDOW w AS ({WINDOW})",
+        )
+        jobs = [make_job(plan_query(sql, CATALOG), TABLES, 3).to_json() for sql in sqls]
+        assert [json.loads(text)["function_modules"] for text in jobs] == [[], [__name__], [__name__]]
+    finally:
+        remove_function("doubled_here")
+        remove_function("spread_here")

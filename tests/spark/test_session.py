@@ -17,11 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_mlfeat.engine import spark_session
-from airflow_provider_mlfeat.engine.batch import run_batch
+from airflow_provider_mlfeat.engine.batch import run_batch, stored_plan_id
 from airflow_provider_mlfeat.engine.spark import run_spark, running
 from airflow_provider_mlfeat.engine.spark_planning import SparkOptions
+from airflow_provider_mlfeat.jobs.run import parse_spec, run
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 from airflow_provider_mlfeat.sql.planner import plan_query
+from airflow_provider_mlfeat.tables.store import TableStore
+from airflow_provider_mlfeat.tables.versions import read
 from tests.spark.test_fragments import CATALOG, QUERIES, TABLES
 
 SPREAD = SparkOptions(tiny_rows=0, rows_per_partition=10, split_hot_keys=True)
@@ -73,6 +76,40 @@ def test_writes_parquet(spark: Any, files: dict[tuple[str, str], str], tmp_path:
     result.write_parquet(str(tmp_path / "out"))
     assert (tmp_path / "out" / "_SUCCESS").exists()
     assert rows_of(pq.read_table(tmp_path / "out")) == rows_of(run_batch(query, TABLES))
+    written = list((tmp_path / "out").glob("*.parquet"))
+    assert {stored_plan_id(path) for path in written} == {query.plan_id}
+
+
+SHOPPING = Path(__file__).resolve().parents[2] / "dags" / "sql" / "shopping_features.sql"
+SHOP = """CREATE TABLE checkout (id string, customer string, shop string, at timestamp, amount double);
+CREATE TABLE click (customer string, shop string, at timestamp, kind string);
+CREATE TABLE shop (shop string, country string, opened date);"""
+
+
+@pytest.mark.parametrize("engine", ["spark", "auto"])
+def test_the_shopping_query_over_stored_tables_of_several_files(spark: Any, tmp_path: Path, engine: str) -> None:
+    """Columns that the query does not read (``shop.opened``) are asked of nobody, and all files are read in order."""
+    root = str(tmp_path / "tables")
+    tables: dict[str, list[str]] = {"checkout": [], "click": []}
+    for number in range(120):
+        at = f"2026-01-0{1 + number % 3} 10:{number % 60:02}:00"
+        tables["checkout"].append(f"{number},c{number % 5},s{number % 4},{at},{number / 4}")
+        tables["click"].append(f"c{number % 5},s{number % 4},{at},{'abc'[number % 3]}")
+    tables["shop"] = [f"s{number},land,2020-01-01" for number in range(3)]
+    heads = {"checkout": "id,customer,shop,at,amount", "click": "customer,shop,at,kind", "shop": "shop,country,opened"}
+    run(parse_spec({"kind": "create_tables", "root": root, "sql": SHOP}))
+    for name, lines in tables.items():
+        for part in range(3):
+            path = tmp_path / f"{name}-{part}.csv"
+            path.write_text("\n".join([heads[name], *lines[part::3]]) + "\n")
+            run(parse_spec({"kind": "load_table", "root": root, "table": name, "paths": [str(path)], "mode": "append"}))
+    store = TableStore(root)
+    for chosen in (engine, "batch"):
+        spec = {"kind": "extract_features", "root": root, "sql": SHOPPING.read_text(), "feature_set": f"by_{chosen}"}
+        run(parse_spec({**spec, "engine": chosen}))
+    found, batch = (read(store, "", f"by_{chosen}").to_table() for chosen in (engine, "batch"))
+    assert found.schema.types == batch.schema.types
+    assert rows_of(found) == rows_of(batch)
 
 
 def test_the_session_has_the_query_s_zone_and_this_interpreter(spark: Any) -> None:

@@ -270,3 +270,14 @@ def test_the_jd_sample_loads_into_the_seed_s_tables(store: TableStore) -> None:
         "bo_product": 1_020,
         "bo_comment": 33_180,
     }
+
+
+def test_json_rows_without_a_name_get_its_default(store: TableStore, tmp_path: Path) -> None:
+    create(store, "CREATE TABLE t (a int, b string NOT NULL DEFAULT 'x', c timestamp DEFAULT 5, d double)")
+    write(tmp_path / "a.jsonl", '{"a": 1, "b": "y", "c": 7, "d": 0.5}\n{"a": 2}\n{"a": 3, "b": "z", "c": null}\n')
+    load(store, tmp_path / "a.jsonl", format="json")
+    at = [None if row["c"] is None else round(row["c"].timestamp() * 1000) for row in rows(store)]
+    assert [(row["a"], row["b"], row["d"]) for row in rows(store)] == [(1, "y", 0.5), (2, "x", None), (3, "z", None)]
+    assert at == [7, 5, None]
+    with pytest.raises(UserError, match="'b' is NOT NULL"):
+        load(store, write(tmp_path / "b.jsonl", '{"a": 4, "b": null}\n{"a": 5}\n'), format="json", mode="append")

@@ -19,6 +19,8 @@ from airflow_provider_mlfeat.sql.syntax import parse_script
 from airflow_provider_mlfeat.sql.types import BIGINT, STRING, TIMESTAMP
 from airflow_provider_mlfeat.tables import definitions as d
 from airflow_provider_mlfeat.tables import versions as v
+from airflow_provider_mlfeat.tables.commits import commits
+from airflow_provider_mlfeat.tables.delta import loaded_by, open_table
 from airflow_provider_mlfeat.tables.sources import TableSource, open_source
 from airflow_provider_mlfeat.tables.store import TableStore
 from tests.tables.loading import create, load, rows, write, write_parquet
@@ -264,3 +266,38 @@ def test_fingerprints_follow_the_content(tmp_path: Path) -> None:
     assert open_source(TableSource.parse(str(file))).fingerprint != first
     one, two = (open_source(TableSource("arrow", arrow=pa.table({"a": [n]}))).fingerprint for n in (1, 2))
     assert one != two
+
+
+def test_versions_keep_their_numbers_while_others_commit(store: TableStore, tmp_path: Path) -> None:
+    create(store, "CREATE TABLE t (a int)")
+    opened = open_table(store, "", "t")
+    for number in range(3):
+        load(store, write(tmp_path / f"{number}.csv", f"a\n{number}\n"), mode="append", load_id=f"load {number}")
+    assert [(entry.version, entry.operation) for entry in commits(opened, {})] == [(0, "CREATE TABLE")]
+    second = open_table(store, "", "t", 2)
+    load(store, write(tmp_path / "3.csv", "a\n3\n"), mode="append", load_id="load 3")
+    made = {entry.version: entry.notes["load"]["load_id"] for entry in commits(second, {}) if entry.version}
+    assert made == {1: "load 0", 2: "load 1"}
+    found = loaded_by(second, "load 1", {})
+    assert found is not None
+    assert (found[0], found[1]["load"]["load_id"]) == (2, "load 1")
+    assert loaded_by(second, "load 3", {}) is None
+
+
+def test_restoring_the_current_version_changes_nothing(store: TableStore, tmp_path: Path) -> None:
+    create(store, "CREATE TABLE t (a int)")
+    load(store, write(tmp_path / "1.csv", "a\n1\n"))
+    before = v.current(store, "", "t")
+    assert v.restore(store, "", "t", 1) == before
+    assert [change.version for change in v.history(store, "", "t")] == [1, 0]
+
+
+def test_a_version_whose_log_entry_is_gone_still_has_a_time(store: TableStore, tmp_path: Path) -> None:
+    create(store, "CREATE TABLE t (a int)")
+    for number in range(3):
+        load(store, write(tmp_path / f"{number}.csv", f"a\n{number}\n"), mode="append")
+    open_table(store, "", "t").create_checkpoint()
+    for number in range(4):
+        (Path(store.uri("", "t")) / "_delta_log" / f"{number:020}.json").unlink()
+    assert v.history(store, "", "t") == []
+    assert v.current(store, "", "t").committed_at.year > 2000

@@ -12,10 +12,10 @@ from typing import Any
 import numba
 
 
-def kernel(signature: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def kernel(signature: Any = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile a function with numba.
 
-    :param signature: the types of an entry point; None for a function that only other kernels call.
+    :param signature: the types of an entry point, in a form of numba's; None for a function that only kernels call.
     """
     # Division by zero has to give infinity, as in numpy, and float sums have to keep their order: no fast math.
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}

@@ -48,16 +48,23 @@ def register(parser: argparse.ArgumentParser) -> None:
             command.add_argument("--request", required=True, metavar="ROW.json", help="the row: a list or an object")
 
 
+def _columns_of(statement: Any) -> Any:
+    """The columns of the file of a CREATE TABLE … LIKE; only a script with such a statement reads files."""
+    from airflow_provider_mlfeat.jobs.query.tables import columns_of_source
+
+    return columns_of_source(statement)
+
+
 def _check(options: argparse.Namespace) -> int:
     from airflow_provider_mlfeat.sql.commands import check
 
-    return _print(check(options.file, _catalog(options), options.database))
+    return _print(check(options.file, _catalog(options), options.database, _columns_of))
 
 
 def _explain(options: argparse.Namespace) -> int:
     from airflow_provider_mlfeat.sql.commands import explain
 
-    return _print(explain(options.file, _catalog(options), options.database))
+    return _print(explain(options.file, _catalog(options), options.database, _columns_of))
 
 
 def _format(options: argparse.Namespace) -> int:

@@ -85,8 +85,11 @@ def _versions(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from airflow_provider_mlfeat.tables.versions import restore
+    from airflow_provider_mlfeat.tables.versions import current, restore
 
+    if current(_store(options), *_name(options)).version == options.version:
+        print(f"{options.table} is at version {options.version} already; nothing was changed")
+        return 0
     made = restore(_store(options), *_name(options), options.version)
     print(f"{options.table} is at version {made.version} with the {made.rows} rows of version {options.version}")
     return 0

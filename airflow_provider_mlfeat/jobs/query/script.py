@@ -38,11 +38,11 @@ def bind_query(
     :param number: which query, from 1, where there are several.
     """
     from airflow_provider_mlfeat.engine.requirements import table_schemas
-    from airflow_provider_mlfeat.jobs.query.tables import BoundTables
+    from airflow_provider_mlfeat.jobs.query.tables import BoundTables, columns_of_source
 
     statements: tuple[Statement, ...] = tuple(parse_script(text))
     tables = BoundTables(bindings, statements, database)
-    queries = list(bind_script(text, tables.catalog, database))
+    queries = list(bind_script(text, tables.catalog, database, columns_of_source))
     plan = _chosen(queries, number, path)
     return QueryScript(plan, tables.for_plan(table_schemas(plan.root), plan.time_zone))
 

@@ -17,7 +17,7 @@ from airflow_provider_mlfeat.engine.expressions import EvaluationContext, compil
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.sql.catalog import Catalog, ColumnDefinition, TableDefinition
 from airflow_provider_mlfeat.sql.plan import Call, ColumnReference
-from airflow_provider_mlfeat.sql.statements import CreateTable, Statement
+from airflow_provider_mlfeat.sql.statements import CreateTable, CreateTableLike, Statement
 from airflow_provider_mlfeat.sql.types import (
     BIGINT,
     BOOL,
@@ -63,6 +63,7 @@ class BoundTables:
         self._read: dict[TableName, pa.Table] = {}
         self.catalog = Catalog()
         created = [statement.table for statement in statements if isinstance(statement, CreateTable)]
+        created += [_like(statement) for statement in statements if isinstance(statement, CreateTableLike)]
         for name, path in bindings.items():
             found = _created(name, created)
             if found is None:
@@ -119,6 +120,17 @@ def files_of(path: str) -> list[str]:
     if not found:
         raise UserError(f"no file at '{path}'")
     return found
+
+
+def columns_of_source(statement: CreateTableLike) -> tuple[ColumnDefinition, ...]:
+    """The columns of the file of a CREATE TABLE … LIKE."""
+    if statement.format != "parquet":
+        raise UserError(f"CREATE TABLE … LIKE takes parquet files here, not {statement.format}")
+    return tuple(ColumnDefinition(name, kind) for name, kind in columns_of_file(statement.path))
+
+
+def _like(statement: CreateTableLike) -> TableDefinition:
+    return TableDefinition(statement.table.database, statement.table.name, columns_of_source(statement))
 
 
 def columns_of_file(path: str) -> list[tuple[str, DataType]]:

@@ -98,12 +98,9 @@ class Definer:
         return f"table '{name}' is there" + (f"; {difference}" if difference else "")
 
     def _create_table_like(self, statement: s.CreateTableLike) -> str:
-        from airflow_provider_mlfeat.jobs.query.tables import columns_of_file
+        from airflow_provider_mlfeat.jobs.query.tables import columns_of_source
 
-        if statement.format != "parquet":
-            raise UserError(f"CREATE TABLE … LIKE takes parquet files here, not {statement.format}")
-        columns = tuple(ColumnDefinition(name, kind) for name, kind in columns_of_file(statement.path))
-        table = TableDefinition(statement.table.database, statement.table.name, columns)
+        table = TableDefinition(statement.table.database, statement.table.name, columns_of_source(statement))
         return self._create_table(table, statement.if_not_exists)
 
     def _drop_table(self, statement: s.DropTable) -> str:

@@ -189,14 +189,15 @@ class ScriptRunner:
 
         What a statement added counts until the rows are taken away as a whole; then running it again adds them again.
         """
+        from airflow_provider_mlfeat.tables.commits import commits
         from airflow_provider_mlfeat.tables.delta import open_table
 
+        opened = open_table(self._store, database, table)
         emptied = 0
-        for entry in open_table(self._store, database, table).history():
-            parameters = entry.get("operationParameters", {})
-            taken = str(entry["operation"]) in ("DELETE", "RESTORE") or str(parameters.get("mode")) == "Overwrite"
-            if taken and entry["version"] > emptied:
-                emptied = entry["version"]
+        for entry in commits(opened, self._store.storage_options):
+            if entry.operation in ("DELETE", "RESTORE") or str(entry.parameters.get("mode")) == "Overwrite":
+                emptied = entry.version
+                break
         run = self._spec.load_id or f"script-{files.digest_text(self._spec.sql)[:16]}"
         text = files.digest_text(statement.text)[:8]
         return f"{run}/{number}-{text}@{emptied}", not self._spec.load_id

@@ -140,9 +140,13 @@ def aggregate_function(
     return register
 
 
-def user_function_modules() -> tuple[str, ...]:
-    """The modules that define users' functions, for a process that runs plans which call them."""
-    return tuple(sorted({module for module, _ in _ORIGINS.values()}))
+def user_function_modules(called: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The modules that define users' functions, for a process that runs plans which call them.
+
+    :param called: names of functions; those that are no users' functions do not matter. None means all.
+    """
+    names = set(_ORIGINS) if called is None else set(_ORIGINS).intersection(called)
+    return tuple(sorted({_ORIGINS[name][0] for name in names}))
 
 
 def import_user_functions(modules: Iterable[str]) -> None:

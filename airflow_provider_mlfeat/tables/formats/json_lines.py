@@ -21,7 +21,9 @@ _BLOCK_BYTES = 8 << 20
 
 
 class JsonReader(Reader):
-    """A file of JSON objects. A name that an object does not have is NULL; one that the table does not have is refused.
+    """A file of JSON objects.
+
+    A name that an object does not have gets the column's DEFAULT, or NULL; one that the table does not have is refused.
 
     :param file: which.
     :param columns: names of the table's columns.
@@ -83,8 +85,17 @@ class JsonReader(Reader):
             except pa.ArrowInvalid:
                 continue
             columns = [table.column(name) if name in types else None for name in self.names]
+            if self._may_need_defaults(columns, conform):
+                return None
             return conform(columns, table.num_rows)
         return None
+
+    def _may_need_defaults(self, columns: Sequence[Any], conform: Conformer) -> bool:
+        """Whether a column with a DEFAULT has NULLs: only the text knows which of them stand there and which miss."""
+        pairs = zip(conform.matching.sources, conform.definition.columns, strict=True)
+        return any(
+            source is not None and column.default is not None and columns[source].null_count for source, column in pairs
+        )
 
     def _line_by_line(self, block: bytes, conform: Conformer) -> Chunk:
         refused: list[Rejection] = []
@@ -105,7 +116,8 @@ class JsonReader(Reader):
             rows.append({name: _text(value) for name, value in values.items()})
             kept.append(number)
         columns: list[Any] = [pa.array([row.get(name) for row in rows], pa.string()) for name in self.names]
-        return conform(columns, len(rows), refused, np.array(kept, np.int64))
+        absent = {place: np.array([name not in row for row in rows], np.bool_) for place, name in enumerate(self.names)}
+        return conform(columns, len(rows), refused, np.array(kept, np.int64), absent)
 
 
 def _object(line: bytes, where: str) -> dict[str, Any]:
