@@ -1,0 +1,1 @@
+"""The registry: MLflow runs, model versions, aliases, and the gate before them."""
