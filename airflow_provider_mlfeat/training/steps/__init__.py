@@ -1,0 +1,22 @@
+"""One training step, in the way that suits the model and the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from airflow_provider_mlfeat.training.models.factor import FactorModel
+from airflow_provider_mlfeat.training.settings import TrainSettings
+from airflow_provider_mlfeat.training.steps.lookup import LookupStep
+from airflow_provider_mlfeat.training.steps.module import ModuleStep
+from airflow_provider_mlfeat.training.steps.step import Step
+
+__all__ = ["Step", "make_step"]
+
+
+def make_step(model: nn.Module, settings: TrainSettings, device: torch.device) -> Step:
+    """The step for a model on a device; the model is moved there."""
+    model.to(device)
+    if isinstance(model, FactorModel):
+        return LookupStep(model, settings, device)
+    return ModuleStep(model, settings, device)
