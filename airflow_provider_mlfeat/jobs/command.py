@@ -22,6 +22,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "sql": ("airflow_provider_mlfeat.jobs.commands.sql", "check, explain, format and run feature SQL"),
     "script": ("airflow_provider_mlfeat.jobs.commands.script", "run a SQL script on the tables"),
     "load": ("airflow_provider_mlfeat.jobs.commands.load", "load files into a table"),
+    "data": ("airflow_provider_mlfeat.jobs.commands.data", "generate the data of the example pipelines"),
     "tables": ("airflow_provider_mlfeat.jobs.commands.tables", "list, show, restore, vacuum and drop tables"),
     "jobs": ("airflow_provider_mlfeat.jobs.commands.jobs", "list the kinds of job, or show one kind's fields"),
     "version": ("airflow_provider_mlfeat.jobs.commands.version", "print version and code version"),

@@ -19,6 +19,7 @@ ENTRY_POINT_GROUP = "airflow_provider_mlfeat.jobs"
 # kind → (address of the Job class, extra that brings its packages).
 _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "file_manifest": ("airflow_provider_mlfeat.jobs.file_manifest:FileManifestJob", None),
+    "sample_data": ("airflow_provider_mlfeat.jobs.sample_data:SampleDataJob", "engine"),
     "create_tables": ("airflow_provider_mlfeat.jobs.tables.create:CreateTablesJob", "engine"),
     "load_table": ("airflow_provider_mlfeat.jobs.tables.load:LoadTableJob", "engine"),
     "check_data": ("airflow_provider_mlfeat.jobs.tables.check:CheckDataJob", "engine"),
