@@ -122,6 +122,8 @@ class _Watch(xgb.callback.TrainingCallback):
         }
         spent = max(time.perf_counter() - self.began, 1e-9)
         rate = self._rows * (epoch + 1) / spent
+        # The curves of all models have the same names.
+        found["train_loss"] = found.pop("train_logloss")
         self.epochs.append({"epoch": epoch + 1, **found, "rows_per_second": round(rate, 1), "seconds": spent})
         self._progress.advance(1)
         self._progress.metric(auc=found["valid_auc"], logloss=found["valid_logloss"])
