@@ -117,3 +117,20 @@ def test_a_field_with_too_many_ids_is_refused() -> None:
     huge = TrainingData(FieldLayout(("c0", "c1"), (20, 1 << 25), ("v0", "v1")), given_data.train, given_data.valid)
     with pytest.raises(UserError, match="field 'c1' has 33554432 ids, and trees tell 16777216 apart"):
         boost(huge, BoostingSettings(), Silence(), Silence())
+
+
+def test_rows_that_trees_cannot_learn_from_are_refused() -> None:
+    given_data = data()
+    labels = given_data.train.labels.copy()
+    labels[7] = np.nan
+    broken = Examples(given_data.train.ids, given_data.train.values, labels)
+    with pytest.raises(UserError, match="split 'train', row 7: label is null"):
+        boost(TrainingData(given_data.layout, broken, given_data.valid), BoostingSettings(), Silence(), Silence())
+    values = given_data.valid.values.copy()
+    values[3, 1] = np.inf
+    broken = Examples(given_data.valid.ids, values, given_data.valid.labels)
+    with pytest.raises(UserError, match="split 'valid', row 3: field 'v1' is infinite"):
+        boost(TrainingData(given_data.layout, given_data.train, broken), BoostingSettings(), Silence(), Silence())
+    empty = Examples(given_data.valid.ids[:0], given_data.valid.values[:0], given_data.valid.labels[:0])
+    with pytest.raises(UserError, match="split 'valid' has no rows"):
+        boost(TrainingData(given_data.layout, given_data.train, empty), BoostingSettings(), Silence(), Silence())

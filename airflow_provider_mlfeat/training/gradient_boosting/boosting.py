@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ import numpy.typing as npt
 import xgboost as xgb
 
 from airflow_provider_mlfeat.errors import UserError
-from airflow_provider_mlfeat.training.examples import Examples, TrainingData
+from airflow_provider_mlfeat.training.examples import CHECKED_AT_ONCE, Examples, TrainingData, check_examples
+from airflow_provider_mlfeat.training.fields import FieldLayout
 from airflow_provider_mlfeat.training.gradient_boosting.settings import BoostingSettings
 from airflow_provider_mlfeat.training.reporting import TrainingCancellation, TrainingProgress
 
@@ -48,9 +50,7 @@ def boost(
     data: TrainingData, settings: BoostingSettings, progress: TrainingProgress, cancellation: TrainingCancellation
 ) -> BoostedTrees:
     """Boost trees on the training rows until the validation rows are no better for it."""
-    for name, size in zip(data.layout.names, data.layout.sizes, strict=True):
-        if size > _MOST_IDS:
-            raise UserError(f"field '{name}' has {size} ids, and trees tell {_MOST_IDS} apart: choose another model")
+    _check(data)
     names = [*data.layout.names, *data.layout.value_names]
     progress.stage("boost", total=settings.trees, unit="trees")
     watch = _Watch(progress, cancellation, len(data.train))
@@ -72,6 +72,24 @@ def boost(
     losses = [epoch["valid_logloss"] for epoch in watch.epochs]
     best = int(np.argmin(losses)) + 1 if settings.patience else len(losses)
     return BoostedTrees(booster[:best], tuple(watch.epochs), best, time.perf_counter() - watch.began)
+
+
+def _check(data: TrainingData) -> None:
+    """Refuse what trees cannot learn from. NaN is no problem: a tree knows where to go without a value."""
+    for name, size in zip(data.layout.names, data.layout.sizes, strict=True):
+        if size > _MOST_IDS:
+            raise UserError(f"field '{name}' has {size} ids, and trees tell {_MOST_IDS} apart: choose another model")
+    ids_alone = FieldLayout(data.layout.names, data.layout.sizes)
+    for split, examples in (("train", data.train), ("valid", data.valid)):
+        check_examples(split, Examples(examples.ids, examples.values[:, :0], examples.labels), ids_alone)
+        for start, block in zip(count(0, CHECKED_AT_ONCE), examples.blocks(CHECKED_AT_ONCE), strict=False):
+            infinite = np.argwhere(np.isinf(block.values))
+            if len(infinite):
+                row, column = infinite[0]
+                name = data.layout.value_names[column]
+                raise UserError(
+                    f"split '{split}', row {start + row}: field '{name}' is infinite: it has to be a number"
+                )
 
 
 def columns_of(examples: Examples) -> npt.NDArray[np.float32]:

@@ -147,13 +147,13 @@ class _Plane:
     def axes(self, x_name: str, y_name: str) -> str:
         bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
         drawn = [
-            f'<text x="{self.x(value):.1f}" y="{bottom + 14}" text-anchor="middle">{value:.4g}</text>'
+            f'<text x="{self.x(value):.1f}" y="{bottom + 14}" text-anchor="middle">{_short(value)}</text>'
             for value in _ticks(self.x_range)
         ]
         for value in _ticks(self.y_range):
             place = self.y(value)
             drawn.append(f'<line x1="{_LEFT}" y1="{place:.1f}" x2="{right}" y2="{place:.1f}"/>')
-            drawn.append(f'<text x="{_LEFT - 5}" y="{place + 3.5:.1f}" text-anchor="end">{value:.4g}</text>')
+            drawn.append(f'<text x="{_LEFT - 5}" y="{place + 3.5:.1f}" text-anchor="end">{_short(value)}</text>')
         middle = (_TOP + bottom) / 2
         drawn.append(
             f'<text x="{(_LEFT + right) / 2:.0f}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(x_name)}</text>'
@@ -188,3 +188,11 @@ def _ticks(span: tuple[float, float]) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     first = math.ceil(low / step - 1e-9)
     return [round(place * step, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _short(value: float) -> str:
+    """A tick's number in a few characters: 250000 is 250k."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
