@@ -40,7 +40,7 @@ class Batch:
 
 def as_batch(examples: Examples) -> Batch:
     """Examples in memory as tensors, without a copy where memory may be written to."""
-    return Batch(*(torch.from_numpy(np.require(part, requirements="CW")) for part in _parts(examples)))
+    return Batch(*(torch.from_numpy(np.require(part, requirements=["C", "W"])) for part in _parts(examples)))
 
 
 def _parts(examples: Examples) -> tuple[np.ndarray, ...]:

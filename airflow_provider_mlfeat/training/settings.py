@@ -13,7 +13,8 @@ MODULE_PREFIX = "module:"
 class TrainSettings(BaseModel):
     """The model, its training and where it runs; the defaults suit a table of millions of rows.
 
-    :param model: ``deepfm``, ``wide_deep``, ``lr``, the parts ``fm`` and ``dnn`` alone, or ``module:package.name:Class``.
+    :param model: ``deepfm``, ``wide_deep``, ``lr``, the parts ``fm`` and ``dnn`` alone, or
+        ``module:package.name:Class``.
     :param embedding_size: numbers per id in the second-order part.
     :param field_sizes: smaller sizes of single fields, by name; such a field uses the first numbers of its vectors.
     :param hidden_layers: widths of the MLP's layers.

@@ -170,10 +170,15 @@ def chosen_device(settings: TrainSettings) -> torch.device:
 
 def set_units(model: FactorModel, examples: Examples) -> None:
     """Bring value fields to mean 0 and deviation 1, by the training rows."""
-    rows, total, squares = len(examples), 0.0, 0.0
+    rows = len(examples)
+    total, squares = (
+        torch.zeros_like(model.center, dtype=torch.float64),
+        torch.zeros_like(model.center, dtype=torch.float64),
+    )
     for block in examples.blocks(JUDGED_AT_ONCE):
         exact = torch.from_numpy(block.values.astype("float64"))
-        total, squares = total + exact.sum(0), squares + exact.square().sum(0)
+        total += exact.sum(0)
+        squares += exact.square().sum(0)
     mean = total / rows
     deviation = (squares / rows - mean**2).clamp_min(0).sqrt()
     model.center.copy_(mean)

@@ -1,6 +1,6 @@
 """DeepFM, Wide&Deep and logistic regression: one table, and up to three parts that read its rows.
 
-This file is plain PyTorch. It is what is exported, what runs on a GPU, and what the compiled CPU step is tested against.
+This file is plain PyTorch: it is exported, it runs on a GPU, and the compiled CPU step is tested against it.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class FactorModel(nn.Module):
             factors[:, len(self.layout.names) :] = (values - self.center) * self.scale
             looked_up = looked_up * factors.unsqueeze(-1)
         vectors = looked_up[..., : self.embedding_size] * self.mask
-        logits = self.dense(vectors.flatten(1)).squeeze(-1).float()
+        logits: Tensor = self.dense(vectors.flatten(1)).squeeze(-1).float()
         if FIRST_ORDER in self.parts:
             logits = logits + looked_up[..., self.embedding_size].sum(1)
         if PAIRS in self.parts:

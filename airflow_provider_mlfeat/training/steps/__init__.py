@@ -7,6 +7,7 @@ from torch import nn
 
 from airflow_provider_mlfeat.training.models.factor import FactorModel
 from airflow_provider_mlfeat.training.settings import TrainSettings
+from airflow_provider_mlfeat.training.steps.compiled import CompiledStep
 from airflow_provider_mlfeat.training.steps.lookup import LookupStep
 from airflow_provider_mlfeat.training.steps.module import ModuleStep
 from airflow_provider_mlfeat.training.steps.step import Step
@@ -18,5 +19,7 @@ def make_step(model: nn.Module, settings: TrainSettings, device: torch.device) -
     """The step for a model on a device; the model is moved there."""
     model.to(device)
     if isinstance(model, FactorModel):
+        if device.type == "cpu":
+            return CompiledStep(model, settings, device)
         return LookupStep(model, settings, device)
     return ModuleStep(model, settings, device)

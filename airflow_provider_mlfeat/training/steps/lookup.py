@@ -50,7 +50,7 @@ class LookupStep(Step):
             logits = self.model.head(looked_up, batch.values)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, batch.labels)
         self._dense.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         assert looked_up.grad is not None
         touched, sums = sum_by_row(rows.flatten(), looked_up.grad.flatten(0, 1), self._table.spare)
         if self.settings.clip_norm is not None:
@@ -64,7 +64,7 @@ class LookupStep(Step):
         """Shorten the MLP's gradients in place; the factor for the table's."""
         gradients = [parameter.grad for parameter in self.model.dense.parameters() if parameter.grad is not None]
         norms = [torch.linalg.vector_norm(part) for part in (sums, *gradients)]
-        factor = (longest / torch.linalg.vector_norm(torch.stack(norms)).clamp_min(1e-12)).clamp_max(1.0)
+        factor: Tensor = (longest / torch.linalg.vector_norm(torch.stack(norms)).clamp_min(1e-12)).clamp_max(1.0)
         for gradient in gradients:
             gradient.mul_(factor)
         return factor

@@ -40,7 +40,7 @@ class ModuleStep(Step):
             logits = self.model(moved.ids.long(), moved.values)
         loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), moved.labels)
         self.model.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         if self._dense is not None:
@@ -48,7 +48,7 @@ class ModuleStep(Step):
             self._dense.step()
         if self._tables is not None:
             set_rate(self._tables, self.settings.table_learning_rate * factor)
-            self._tables.step()
+            self._tables.step()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def tensors(self) -> dict[str, Tensor]:

@@ -40,7 +40,8 @@ class Step(ABC):
         """What the model says, float32 [rows] on the device; the model is in evaluation mode."""
         with torch.no_grad(), self.arithmetic():
             moved = batch.to(self.device)
-            return self.model(moved.ids.long(), moved.values).float()
+            logits: Tensor = self.model(moved.ids.long(), moved.values)
+            return logits.float()
 
     def arithmetic(self) -> AbstractContextManager[object]:
         """The precision of matrix products."""
