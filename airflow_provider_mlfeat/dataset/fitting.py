@@ -36,17 +36,17 @@ class EncoderFitter:
     def __init__(
         self, fields: Sequence[Field], schema: pa.Schema, plan_id: str | None = None, seed: int = SEED
     ) -> None:
-        self._fields = [typed_field(field, schema) for field in fields]
+        self.fields = [typed_field(field, schema) for field in fields]
         self._plan_id, self._seed = plan_id, seed
         self._rows = 0
-        self._learners = [_learner(field, _seed_of(field, seed)) for field in self._fields]
+        self._learners = [_learner(field, _seed_of(field, seed)) for field in self.fields]
 
     def add(self, batch: pa.RecordBatch | pa.Table) -> None:
         """Learn from rows."""
         numbers = row_numbers(self._rows, batch.num_rows, self._seed)
         self._rows += batch.num_rows
         seen: dict[tuple[str, str], Column] = {}
-        for field, learner in zip(self._fields, self._learners, strict=True):
+        for field, learner in zip(self.fields, self._learners, strict=True):
             if learner is None:
                 continue
             key = (field.column, field.non_finite)
@@ -59,7 +59,7 @@ class EncoderFitter:
         if not self._rows:
             raise UserError("the training split is empty: nothing can be learned from no rows")
         fields, vocabularies = [], {}
-        for field, learner in zip(self._fields, self._learners, strict=True):
+        for field, learner in zip(self.fields, self._learners, strict=True):
             fitted = field if learner is None else learner.fitted()
             if isinstance(learner, _VocabularyLearner):
                 vocabularies[field.name] = learner.vocabulary()

@@ -88,13 +88,16 @@ def ids_of(field: Field, column: Column, seed: int, vocabulary: Vocabulary | Non
     if field.kind == "part":
         return column.spread(_parts(field, column), NULL)
     keys = _distinct_keys(field, column, seed)
-    if vocabulary is None:
-        ids = (FIRST + keys % np.uint64(field.rows)).astype(np.int32)
-    else:
-        ids = vocabulary.rows(keys)
+    ids = hashed_ids(keys, field.rows) if vocabulary is None else vocabulary.rows(keys)
     if field.position is not None:
         ids[np.asarray(_elements(field, column).is_null())] = NULL
     return column.spread(ids, NULL)
+
+
+def hashed_ids(keys: Keys, rows: int) -> NDArray[np.int32]:
+    """Keys spread over so many rows."""
+    ids: NDArray[np.int32] = (FIRST + keys % np.uint64(rows)).astype(np.int32)
+    return ids
 
 
 def values_of(field: Field, column: Column) -> NDArray[np.float32]:

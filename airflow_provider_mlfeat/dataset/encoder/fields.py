@@ -1,7 +1,7 @@
 """What becomes of a column: one column of ids, or one of values.
 
-A field is declared with its options and fitted on the training split; a fitted one knows its size. In JSON, options that
-have their default are left out, so a field reads as it was meant.
+A field is declared with its options and fitted on the training split; a fitted one knows its size. In JSON, options
+that have their default are left out, so a field reads as it was meant.
 """
 
 from __future__ import annotations

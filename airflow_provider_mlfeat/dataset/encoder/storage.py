@@ -1,4 +1,4 @@
-"""The encoder's file: a line that says what it is, a line of JSON, and the keys of all vocabularies as plain numbers."""
+"""The encoder's file: a line that says what it is, a line of JSON, and the vocabularies' keys as plain numbers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which keys a field knows, and the row of each: sorted once, looked up in columns or one by one.
 
-Row 0 is for what is out of vocabulary, row 1 for NULL; known keys follow from row 2 on, the most frequent first, so that
-the rows that training touches most lie side by side.
+Row 0 is for what is out of vocabulary, row 1 for NULL; known keys follow from row 2 on, the most frequent first, so
+that the rows that training touches most lie side by side.
 """
 
 from __future__ import annotations
