@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -93,6 +94,13 @@ class RunLog:
     def artifact(self, path: Path, target: str = "") -> None:
         """A file or folder, as it is now, for the run's artefacts below `target`."""
         self._writer.write("file", file=self._writer.keep_file(path), target=target)
+
+    def text(self, name: str, text: str) -> None:
+        """A file with a text among the run's artefacts."""
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / name
+            path.write_text(text, encoding="utf-8")
+            self.artifact(path)
 
     def close(self, status: str = "FINISHED") -> bool:
         """End the run, and wait a while for MLflow; tells whether MLflow knows it all.

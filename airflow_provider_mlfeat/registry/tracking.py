@@ -17,9 +17,14 @@ from airflow_provider_mlfeat.files import state_directory
 DEFAULT_EXPERIMENT = "mlfeat"
 _URI = "MLFLOW_TRACKING_URI"
 _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-# MLflow itself would repeat a failed call for minutes; jobs and the spool have their own ways to try again.
-_PATIENCE = {_RETRIES: "2", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
-_NAMES = {"MLFLOW_REGISTRY_URI", "MLFLOW_HTTP_REQUEST_TIMEOUT", *_PATIENCE}
+# MLflow itself would repeat a failed call for minutes; jobs and the spool have their own ways to try again. Its bars
+# would fill a log.
+_MANNERS = {
+    _RETRIES: "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_NAMES = {"MLFLOW_REGISTRY_URI", "MLFLOW_HTTP_REQUEST_TIMEOUT", *_MANNERS}
 _OVERLAP_SECONDS = 120
 # Which mistakes of MLflow's answer a later try may not repeat.
 _TRANSIENT_CODES = {
@@ -80,7 +85,7 @@ class Tracking:
         prefix = "sqlite:///"
         if self.address.startswith(prefix):
             Path(self.address.removeprefix(prefix)).parent.mkdir(parents=True, exist_ok=True)
-        with set_environment({**_PATIENCE, **self.environment}):
+        with set_environment({**_MANNERS, **self.environment}):
             yield MlflowClient(self.address, self.environment.get("MLFLOW_REGISTRY_URI"))
 
     def experiment_id(self, client: Any) -> str:
