@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ def choose_fields(request: Request, source: Source, training_rows: TrainingRows)
     raise UserError(f"profile '{request.profile}' is not known: it is {', '.join(PROFILES)}")
 
 
-def _declared(request: Request) -> Sequence[Field]:
+def _declared(request: Request) -> tuple[Field, ...]:
     if not request.fields:
         raise UserError("a dataset needs fields: declare them, or choose a profile: faithful, recommended, numeric")
     if leaking := [one.name for one in request.fields if one.column == request.label]:

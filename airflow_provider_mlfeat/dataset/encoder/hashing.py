@@ -60,7 +60,7 @@ def hash_strings(strings: pa.Array, seed: int) -> Keys:
 def has_zero_bytes(strings: pa.Array) -> bool:
     """Whether a string contains U+0000, which stands for NULL."""
     starts, stops, content = _parts(strings)
-    return bool(len(starts)) and b"\x00" in memoryview(content[starts[0] : stops[-1]]).tobytes()
+    return bool(len(starts)) and b"\x00" in content[starts[0] : stops[-1]].tobytes()
 
 
 def _parts(strings: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:

@@ -88,7 +88,7 @@ class Vocabulary:
         known, numbers = self._sorted
         offsets, shifted, _ = self._starts
         shift = int(shifted)
-        sorted_keys, sorted_rows, starts = memoryview(known), memoryview(numbers), memoryview(offsets)
+        sorted_keys, sorted_rows, starts = known.data, numbers.data, offsets.data
 
         def find(key: int) -> int:
             first = key >> shift
