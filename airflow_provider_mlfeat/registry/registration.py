@@ -107,7 +107,7 @@ def check_alias(alias: str) -> None:
 
 
 def ensure_run(tracking: Tracking, model: TrainedModel) -> tuple[str, str]:
-    """Experiment and id of the run that trained a model; one that was not logged, or is deleted, is made from its folder.
+    """Experiment and id of the run that trained a model; one not logged, or deleted, is made from its folder.
 
     :param tracking: the MLflow.
     :param model: what was trained.
