@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from airflow_provider_mlfeat.dataset.encoder import ENCODER_FILE, Encoded, Encod
 from airflow_provider_mlfeat.dataset.faithful import TableSizes, write_data_info
 from airflow_provider_mlfeat.dataset.fitting import EncoderFitter
 from airflow_provider_mlfeat.dataset.folder import Dataset
+from airflow_provider_mlfeat.dataset.leakage import Finding, LeakageChecks
 from airflow_provider_mlfeat.dataset.manifest import VERSION, Manifest
 from airflow_provider_mlfeat.dataset.profiles import Chosen, choose_fields
 from airflow_provider_mlfeat.dataset.request import Request
@@ -23,6 +25,8 @@ from airflow_provider_mlfeat.dataset.source import Source, labels_of
 from airflow_provider_mlfeat.dataset.splits import SPLITS, TRAIN, Assignment, Split, settle
 from airflow_provider_mlfeat.dataset.writing import SHARD_ROWS, SplitWriter, shard_numbers
 from airflow_provider_mlfeat.errors import UserError
+
+log = logging.getLogger("mlfeat.job")
 
 
 class BuildProgress(Protocol):
@@ -35,9 +39,8 @@ class BuildProgress(Protocol):
 
 def identity_of(request: Request, source: Source) -> str:
     """Equal for equal requests of equal rows."""
-    return files.digest_text(
-        files.canonical_json([VERSION, request.to_document(), source.description, source.rows, source.plan_id])
-    )
+    rows = {name: value for name, value in source.description.items() if name not in ("uri", "reference")}
+    return files.digest_text(files.canonical_json([VERSION, request.to_document(), rows, source.rows, source.plan_id]))
 
 
 def build_dataset(request: Request, source: Source, target: Path, scratch: Path, progress: BuildProgress) -> Manifest:
@@ -75,13 +78,22 @@ class _Build:
         request, source = self._request, self._source
         if not source.rows:
             raise UserError("there are no rows to build a dataset of")
-        roles = {"label column": (request.label,), "key column": request.keys, "split column": request.split.columns}
+        roles = {
+            "label column": (request.label,),
+            "key column": request.keys,
+            "group column": request.groups,
+            "split column": request.split.columns,
+            "time column": (request.time,) if request.time else (),
+            "column to drop": request.drop,
+        }
         kinds = {name: source.type_of(name, role) for role, names in roles.items() for name in names}
         self._progress.stage("split", total=source.rows)
         split = settle(request.split, source.batches, source.rows, self._scratch)
         self._assignment = Assignment(split, source.rows, kinds)
         chosen = choose_fields(request, source, self._training_rows)
-        encoder, counts, sizes = self._fit(chosen.fields)
+        for one in chosen.dropped:
+            log.info("column '%s' is left out: it %s", one["column"], one["reason"])
+        encoder, counts, sizes = self._fit(chosen.fields, kinds)
         shards = self._write(encoder, counts)
         encoder.save(self._folder / ENCODER_FILE)
         if sizes is not None:
@@ -103,11 +115,15 @@ class _Build:
         for batch, _, splits in self._rows():
             yield _chosen(batch, splits == TRAIN)
 
-    def _fit(self, fields: Sequence[Field]) -> tuple[Encoder, _Counts, list[int] | None]:
+    def _fit(self, fields: Sequence[Field], kinds: Mapping[str, str]) -> tuple[Encoder, _Counts, list[int] | None]:
         request = self._request
         self._progress.stage("fit", total=self._source.rows)
         fitter = EncoderFitter(fields, self._source.schema, self._source.plan_id, request.seed)
         sizes = TableSizes(fitter.fields, request.seed) if request.profile == "faithful" else None
+        learned = {one.column: one.type for one in fitter.fields}
+        leakage = LeakageChecks(
+            learned, kinds, request.keys, request.groups, request.time, self._source.rows, self._scratch
+        )
         counts = _Counts(shards=np.zeros(self._shards, np.int64))
         for batch, first, splits in self._rows():
             labels = labels_of(batch, request.label, first)
@@ -116,12 +132,14 @@ class _Build:
                 counts.rows[name] += int(np.count_nonzero(there))
                 counts.positives[name] += int(np.count_nonzero(labels[there]))
             training = splits == TRAIN
+            leakage.add(batch, labels, splits)
             fitter.add(_chosen(batch, training))
             if sizes is not None:
                 sizes.add(batch)
             places = shard_numbers(first, batch.num_rows, self._shards, request.seed)[training]
             counts.shards += np.bincount(places, minlength=self._shards)
         _check_counts(counts, request.label)
+        self._warnings = _judged(leakage.finish(), request.strict)
         return fitter.finish(), counts, None if sizes is None else sizes.finish()
 
     def _write(self, encoder: Encoder, counts: _Counts) -> list[tuple[int, int]]:
@@ -189,6 +207,7 @@ class _Build:
             split=split.to_document(),
             seed=request.seed if request.shuffle else None,
             shards=[list(shard) for shard in shards],
+            warnings=self._warnings,
             files=found,
         )
         manifest.write(self._folder)
@@ -196,6 +215,15 @@ class _Build:
 
 def _chosen(batch: pa.RecordBatch, mask: NDArray[np.bool_]) -> pa.RecordBatch:
     return batch if mask.all() else batch.filter(pa.array(mask))
+
+
+def _judged(findings: Sequence[Finding], strict: bool) -> list[str]:
+    """What is to be warned of; raises UserError for errors where they count."""
+    if strict and (errors := [finding.text for finding in findings if finding.is_error]):
+        raise UserError(f"the dataset leaks: {'; '.join(errors)}")
+    for finding in findings:
+        log.warning("%s", finding.text)
+    return [finding.text for finding in findings]
 
 
 def _check_counts(counts: _Counts, label: str) -> None:

@@ -18,6 +18,10 @@ class Request:
     :param profile: ``faithful``, ``recommended``, ``numeric``, or ``declared`` for fields given here.
     :param fields: the declared fields.
     :param keys: columns that identify a row.
+    :param time: the column with the row's time, or ''.
+    :param groups: columns whose values together must not be in two splits.
+    :param drop: columns that a profile leaves out.
+    :param strict: whether what the leakage checks call an error is one; else it is a warning too.
     :param shuffle: whether the training rows are shuffled.
     :param seed: of hashes, samples and the shuffle.
     """
@@ -27,6 +31,10 @@ class Request:
     profile: str = "declared"
     fields: tuple[Field, ...] = ()
     keys: tuple[str, ...] = ()
+    time: str = ""
+    groups: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    strict: bool = True
     shuffle: bool = True
     seed: int = SEED
 
@@ -38,6 +46,10 @@ class Request:
             "profile": self.profile,
             "fields": [one.to_document() for one in self.fields],
             "keys": list(self.keys),
+            "time": self.time,
+            "groups": list(self.groups),
+            "drop": sorted(self.drop),
+            "strict": self.strict,
             "shuffle": self.shuffle,
             "seed": self.seed,
         }

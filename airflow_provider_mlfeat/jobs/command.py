@@ -24,6 +24,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "load": ("airflow_provider_mlfeat.jobs.commands.load", "load files into a table"),
     "data": ("airflow_provider_mlfeat.jobs.commands.data", "generate the data of the example pipelines"),
     "tables": ("airflow_provider_mlfeat.jobs.commands.tables", "list, show, restore, vacuum and drop tables"),
+    "dataset": ("airflow_provider_mlfeat.jobs.commands.dataset", "build a dataset, or show one"),
     "jobs": ("airflow_provider_mlfeat.jobs.commands.jobs", "list the kinds of job, or show one kind's fields"),
     "version": ("airflow_provider_mlfeat.jobs.commands.version", "print version and code version"),
 }

@@ -25,6 +25,7 @@ _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "check_data": ("airflow_provider_mlfeat.jobs.tables.check:CheckDataJob", "engine"),
     "extract_features": ("airflow_provider_mlfeat.jobs.tables.extract:ExtractFeaturesJob", "engine"),
     "export": ("airflow_provider_mlfeat.jobs.tables.export:ExportJob", "engine"),
+    "build_dataset": ("airflow_provider_mlfeat.jobs.dataset.build:BuildDatasetJob", "train"),
     "run_script": ("airflow_provider_mlfeat.jobs.tables.script:RunScriptJob", "engine"),
     "query": ("airflow_provider_mlfeat.jobs.query.job:QueryJob", "engine"),
 }
