@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ from airflow_provider_mlfeat.training.loader import Batch
 from airflow_provider_mlfeat.training.models.factor import DEEP, FIRST_ORDER, PAIRS, FactorModel
 from airflow_provider_mlfeat.training.settings import TrainSettings
 from airflow_provider_mlfeat.training.steps.dense_chain import DenseChain
-from airflow_provider_mlfeat.training.steps.step import Step, dense_optimiser, optimiser_tensors, prepare, set_rate
+from airflow_provider_mlfeat.training.steps.step import DenseOptimiser, Step
 from airflow_provider_mlfeat.training.table_optimiser import (
     ADAGRAD_EPSILON,
     ADAM_EPSILON,
@@ -48,8 +48,7 @@ class CompiledStep(Step):
         self._steps = torch.zeros((), dtype=torch.float64)
         self._offsets = np.array([*layout.offsets, *range(layout.id_rows, layout.rows)], np.int64)
         self._widths = np.array(model.widths, np.int64)
-        self._dense = dense_optimiser(settings, model.dense.parameters(), device)
-        prepare(self._dense)
+        self._dense = DenseOptimiser(settings, model.dense.parameters(), device)
         rows, fields = settings.batch_size, layout.width
         self._chain: DenseChain | None = None
         if DEEP in model.parts:
@@ -67,7 +66,7 @@ class CompiledStep(Step):
 
     def train(self, batch: Batch, factor: float) -> Tensor:
         """Learn from a batch."""
-        set_rate(self._dense, self.settings.learning_rate * factor)
+        self._dense.set_rate(self.settings.learning_rate * factor)
         factors = self._look_up(batch)
         rows = len(batch)
         logits = self._logits[:rows]
@@ -78,7 +77,7 @@ class CompiledStep(Step):
         if self._chain is not None:
             gradients = self._chain.backward(slopes)
         else:
-            for parameter in self.model.dense.parameters():
+            for parameter in self._dense.parameters:
                 parameter.grad = slopes.sum().reshape(1)
         regions = self._add_up(batch, factors, gradients, slopes)
         clip = self._clip(regions)
@@ -97,10 +96,16 @@ class CompiledStep(Step):
             parts.append(self._logits[: len(some)] + self._deep(len(some), training=False))
         return torch.cat(parts)
 
-    def tensors(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Any]:
         """Moments and step counts."""
-        table = {f"table.{name}": tensor for name, tensor in self._moments.items()}
-        return {**table, "table.step": self._steps, **optimiser_tensors(self._dense, "dense")}
+        return {"table": self._moments, "steps": self._steps, "dense": self._dense.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        for name, tensor in self._moments.items():
+            tensor.copy_(state["table"][name])
+        self._steps.copy_(state["steps"])
+        self._dense.restore(state["dense"])
 
     def _deep(self, rows: int, *, training: bool) -> Tensor:
         if self._chain is None:
@@ -148,7 +153,7 @@ class CompiledStep(Step):
         if self.settings.clip_norm is None:
             return 1.0
         total = sum(kernels.squared_length(self._sums, start, count) for start, count in regions)
-        gradients = [parameter.grad for parameter in self.model.dense.parameters() if parameter.grad is not None]
+        gradients = self._dense.gradients
         total += sum(float(gradient.double().square().sum()) for gradient in gradients)
         factor = min(1.0, self.settings.clip_norm / max(total**0.5, 1e-12))
         for gradient in gradients:

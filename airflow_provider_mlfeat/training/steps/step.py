@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,16 +26,19 @@ class Step(ABC):
         self.model = model
         self.settings = settings
         self.device = device
-        wished = settings.precision
-        self.half = wished == "bf16" or (wished == "auto" and device.type == "cuda")
+        self.half = half_precision(settings, device)
 
     @abstractmethod
     def train(self, batch: Batch, factor: float) -> Tensor:
         """Learn from a batch with learning rates times `factor`; the mean loss, a scalar on the device."""
 
     @abstractmethod
-    def tensors(self) -> dict[str, Tensor]:
-        """What the optimisers remember; whoever restores copies into these tensors."""
+    def state(self) -> dict[str, Any]:
+        """What the optimisers remember: tensors and plain data."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what another step of the same run remembered."""
 
     def logits(self, batch: Batch) -> Tensor:
         """What the model says, float32 [rows] on the device; the model is in evaluation mode."""
@@ -48,45 +52,55 @@ class Step(ABC):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
 
-def dense_optimiser(
-    settings: TrainSettings, parameters: Iterable[nn.Parameter], device: torch.device
-) -> torch.optim.Adam:
-    """Adam for what has a gradient in every step; all in one kernel, and recordable on a GPU."""
-    rate: float | Tensor = settings.learning_rate
-    on_gpu = device.type == "cuda"
-    if on_gpu:
-        rate = torch.tensor(settings.learning_rate, device=device)
-    optimiser = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
-    return optimiser(list(parameters), lr=rate, weight_decay=settings.weight_decay, fused=True, capturable=on_gpu)
+def half_precision(settings: TrainSettings, device: torch.device) -> bool:
+    """Whether matrix products take bf16."""
+    return settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Change the learning rate; a recorded step sees the change because the tensor stays the same."""
-    for group in optimiser.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+class DenseOptimiser:
+    """Adam for what has a gradient in every step; all in one kernel, and recordable on a GPU.
 
+    :param settings: of the run.
+    :param parameters: that it moves.
+    :param device: where they are.
+    """
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """Every tensor that an optimiser remembers, by a stable name; its first step must have been made or `prepare`d."""
-    found = {}
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    for index, parameter in enumerate(parameters):
-        for name, value in optimiser.state[parameter].items():
-            if isinstance(value, Tensor):
-                found[f"{prefix}.{index}.{name}"] = value
-    return found
+    def __init__(self, settings: TrainSettings, parameters: Iterable[nn.Parameter], device: torch.device) -> None:
+        on_gpu = device.type == "cuda"
+        self._rate: float | Tensor = settings.learning_rate
+        if on_gpu:
+            self._rate = torch.tensor(settings.learning_rate, device=device)
+        kind = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
+        self.parameters = list(parameters)
+        self._adam = kind(
+            self.parameters, lr=self._rate, weight_decay=settings.weight_decay, fused=True, capturable=on_gpu
+        )
 
+    def set_rate(self, rate: float) -> None:
+        """Change the learning rate; a recorded step sees the change because the tensor stays the same."""
+        for group in self._adam.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
-def prepare(optimiser: torch.optim.Optimizer) -> None:
-    """Make an Adam's state before its first step, so that a checkpoint can be copied into it."""
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            on_device = group["fused"] or group["capturable"]
-            optimiser.state[parameter] = {
-                "step": torch.zeros((), dtype=torch.float32, device=parameter.device if on_device else "cpu"),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
+    def step(self) -> None:
+        """Move the parameters."""
+        self._adam.step()
+
+    def forget_gradients(self) -> None:
+        """Before a backward pass."""
+        self._adam.zero_grad(set_to_none=True)
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        """Of the last backward pass."""
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+
+    def state(self) -> dict[str, Any]:
+        """Moments and step counts by the parameter's number."""
+        return {"moments": self._adam.state_dict()["state"]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": state["moments"]})
