@@ -1,0 +1,151 @@
+"""The embedded store as the request driver reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mlfeat.engine.blocks import Block
+from airflow_provider_mlfeat.engine.history import Lookup, SeriesKey
+from airflow_provider_mlfeat.engine.rows import Rows
+from airflow_provider_mlfeat.engine.stored_values import value_writer
+from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.online.embedded.records import (
+    VALUES,
+    Header,
+    Part,
+    chunk_key,
+    decode,
+    join,
+    key_of_bits,
+    series_prefix,
+)
+from airflow_provider_mlfeat.online.embedded.strings import StoredStrings
+from airflow_provider_mlfeat.online.embedded.writer import all_rows, read_series
+from airflow_provider_mlfeat.online.tables import get_table
+from airflow_provider_mlfeat.sql.plan import Schema
+from airflow_provider_mlfeat.sql.types import STRING
+
+if TYPE_CHECKING:
+    from airflow_provider_mlfeat.online.embedded.environment import Environment
+    from airflow_provider_mlfeat.online.embedded.store import EmbeddedDocuments
+    from airflow_provider_mlfeat.online.series import TableName
+
+# Closed chunks that are kept in memory, per series and key.
+_CACHED_KEYS = 1024
+
+
+class _ReadSeries:
+    """A series that a program reads.
+
+    :param number: of the stored series.
+    :param schema: the table's columns.
+    :param key: the series as the program names it.
+    :param pool: the store's strings.
+    """
+
+    def __init__(self, number: int, schema: Schema, key: SeriesKey, pool: StoredStrings) -> None:
+        self.prefix = series_prefix(number)
+        self.ordered: set[int] = set()
+        self.is_text = [schema[column].type == STRING for column in key.keys]
+        self.writers: list[Callable[[Any], int]] = [value_writer(schema[column].type, pool) for column in key.keys]
+
+
+class EmbeddedHistory:
+    """Reads the store's files; what others commit is seen at the next look-up.
+
+    :param environment: the open files.
+    :param documents: the store's documents.
+    """
+
+    def __init__(self, environment: Environment, documents: EmbeddedDocuments) -> None:
+        self._environment, self._documents = environment, documents
+        self._pool = StoredStrings(environment)
+        self.strings: Any = self._pool
+        self._series: dict[SeriesKey, _ReadSeries] = {}
+        self._closed: dict[bytes, tuple[int, int, int, Part]] = {}
+        self._rows: dict[TableName, tuple[int, Rows]] = {}
+
+    def prepare(self, series: SeriesKey, schema: Schema, ordered: Iterable[int]) -> None:
+        """See ``HistoryStore``."""
+        known = self._series.get(series)
+        if known is None:
+            table = get_table(self._documents.read(), series.table)
+            names = [column.name for column in schema]
+            order = None if series.order is None else names[series.order]
+            stored = table.find_series([names[column] for column in series.keys], order)
+            if stored is None:
+                keys = ", ".join(names[column] for column in series.keys)
+                raise UserError(f"the online store does not keep '{table.qualified_name}' by {keys}: deploy the query")
+            known = self._series[series] = _ReadSeries(stored.number, schema, series, self._pool)
+        known.ordered.update(column for column in ordered if schema[column].type == STRING)
+
+    def fetch(self, lookups: Sequence[Lookup]) -> list[Block | None]:
+        """See ``HistoryStore``; all blocks are of one moment."""
+        environment = self._environment
+        with environment.lmdb.begin(buffers=True) as transaction:
+            self._pool.refresh(transaction)
+            return [self._fetch_one(transaction, self._series[one.series], one.key) for one in lookups]
+
+    def _fetch_one(self, transaction: Any, series: _ReadSeries, values: tuple[Any, ...]) -> Block | None:
+        bits: list[int | None] = []
+        for value, is_text, write in zip(values, series.is_text, series.writers, strict=True):
+            if value is None:
+                bits.append(None)
+            elif is_text:
+                code = self._pool.find_in(transaction, value)
+                if code < 0:
+                    return None
+                bits.append(code)
+            else:
+                bits.append(write(value))
+        key = key_of_bits(series.prefix, bits)
+        value = transaction.get(key, db=self._environment.rows)
+        if value is None:
+            return None
+        header, part = decode(value)
+        if header.first < header.next:
+            part = join([self._closed_chunks(transaction, key, header), part])
+        for column in series.ordered:
+            self._pool.order_all(part.matrix[VALUES + column])
+        return part.block()
+
+    def _closed_chunks(self, transaction: Any, key: bytes, header: Header) -> Part:
+        """The rows in closed chunks; they are remembered until the chunks change."""
+        state = header.epoch, header.first, header.next
+        known = self._closed.get(key)
+        if known is not None and known[:3] == state:
+            return known[3]
+        database = self._environment.rows
+        names = [chunk_key(key, number) for number in range(header.first, header.next)]
+        part = join([decode(transaction.get(name, db=database))[1] for name in names])
+        if len(self._closed) >= _CACHED_KEYS:
+            self._closed.clear()
+        self._closed[key] = (*state, part)
+        return part
+
+    def rows(self, table: TableName, schema: Schema) -> Rows:
+        """See ``HistoryStore``."""
+        with self._environment.read() as transaction:
+            version = self._documents.arrivals(transaction, table)
+            known = self._rows.get(table)
+            if known is not None and known[0] == version:
+                return known[1]
+            stored = get_table(self._documents.read_in(transaction), table)
+            log = next((series for series in stored.series if series.is_log), None)
+            if log is None:
+                raise UserError(f"the online store does not keep all rows of '{stored.qualified_name}'")
+            self._pool.refresh(transaction)
+            found = all_rows(list(read_series(transaction, self._environment.rows, log)), len(schema))
+        block = found.block()
+        rows = Rows(
+            found.length,
+            [block.column(place, column.type, self._pool, 0, found.length) for place, column in enumerate(schema)],
+        )
+        self._rows[table] = version, rows
+        return rows
+
+    def version(self, table: TableName) -> int:
+        """See ``HistoryStore``."""
+        with self._environment.read() as transaction:
+            return self._documents.arrivals(transaction, table)
