@@ -153,8 +153,9 @@ class _ScaleLearner:
         values = values[~np.isnan(values)]
         if not len(values):
             return
-        rows, mean = len(values), float(values.mean())
-        squares, apart = float(np.square(values - mean).sum()), mean - self._mean
+        with np.errstate(over="ignore"):
+            rows, mean = len(values), float(values.mean())
+            squares, apart = float(np.square(values - mean).sum()), mean - self._mean
         total = self._rows + rows
         self._squares += squares + apart * apart * self._rows * rows / total
         self._mean += apart * rows / total
@@ -162,7 +163,9 @@ class _ScaleLearner:
 
     def fitted(self) -> Field:
         deviation = float(np.sqrt(self._squares / self._rows)) if self._rows else 0.0
-        return dataclasses.replace(self._field, center=self._mean, scale=deviation if deviation > 0 else 1.0)
+        if not 0 < deviation < np.inf:
+            deviation = 1.0
+        return dataclasses.replace(self._field, center=self._mean if np.isfinite(self._mean) else 0.0, scale=deviation)
 
 
 def _learner(field: Field, seed: int) -> _Learner | None:

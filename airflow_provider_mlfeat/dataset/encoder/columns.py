@@ -170,6 +170,9 @@ def _numbers(values: pa.Array, kind: str, name: str) -> NDArray[Any]:
         return np.asarray(values.cast(pa.date32()).cast(pa.int32()).fill_null(0)).astype(np.float64)
     if kind == "bool":
         values = values.cast(pa.int8())
+    if pa.types.is_decimal(values.type):
+        # Arrow's own cast from decimals is not exact.
+        values = canonical.texts(values, name)
     numbers = np.asarray(values.cast(pa.float64(), safe=False).fill_null(0))
     if not np.isfinite(numbers).all():
         raise canonical.not_finite(name)

@@ -69,6 +69,10 @@ class Encoder:
             assert field.type, f"field '{field.name}' is not fitted"
             assert field.size == wanted, f"field '{field.name}' says size {field.size}, and it is {wanted}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What Spark sends to its workers: the contents, without the functions compiled of them."""
+        return Encoder, (self.fields, self.vocabularies, self.plan_id, self.seed)
+
     @property
     def id_fields(self) -> tuple[Field, ...]:
         """The fields of the ids matrix, in its order."""

@@ -31,6 +31,9 @@ class Vocabulary:
     def __init__(self, keys: Keys) -> None:
         self.keys = np.ascontiguousarray(keys, "<u8")
 
+    def __reduce__(self) -> tuple[type[Vocabulary], tuple[Keys]]:
+        return Vocabulary, (self.keys,)
+
     def __len__(self) -> int:
         return len(self.keys)
 
