@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,14 @@ class TrainingData:
     :param train: the rows that the model learns from.
     :param valid: the rows that choose the epoch.
     :param fingerprint: of the dataset.
+    :param folder: of the dataset, which processes that train together open for themselves.
     """
 
     layout: FieldLayout
     train: Examples
     valid: Examples
     fingerprint: str = ""
+    folder: Path | None = None
 
     def check(self) -> None:
         """Refuse rows that no model can learn from, before any work is lost."""

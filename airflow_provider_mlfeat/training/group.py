@@ -55,7 +55,7 @@ class Group:
         if self.size == 1:
             return tensor
         gathered = tensor.new_empty(self.size * len(tensor), *tensor.shape[1:])
-        distributed.all_gather_into_tensor(gathered, tensor.contiguous())
+        distributed.all_gather_single(gathered, tensor.contiguous())
         return gathered
 
     def sum_and_share(self, tensor: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Group:
         if self.size == 1:
             return tensor
         part = tensor.new_empty(len(tensor) // self.size, *tensor.shape[1:])
-        distributed.reduce_scatter_tensor(part, tensor.contiguous())
+        distributed.reduce_scatter_single(part, tensor.contiguous())
         return part
 
     def average(self, tensors: Sequence[Tensor]) -> None:

@@ -40,6 +40,7 @@ class TrainSettings(BaseModel):
     :param capture: record the step once and replay it, on a GPU; ``auto`` does where the step can be recorded.
     :param compile: compile the model's head, worth the minute it takes on long runs.
     :param threads: CPU threads; 0 leaves PyTorch's choice.
+    :param processes: that train together on this machine, one per GPU; they share each batch.
     :param table: ``copy`` keeps the whole table on every process of a group, ``rows`` a share of its rows.
     :param resident: keep the rows on the device: ``auto`` does where they fit.
     :param checkpoint_steps: steps between two checkpoints; 0 counts none.
@@ -74,6 +75,7 @@ class TrainSettings(BaseModel):
     capture: Literal["auto", "never"] = "auto"
     compile: bool = False
     threads: int = Field(default=0, ge=0)
+    processes: int = Field(default=1, ge=1, le=64)
     table: Literal["copy", "rows"] = "copy"
     resident: Literal["auto", "never"] = "auto"
     checkpoint_steps: int = Field(default=0, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -75,6 +76,27 @@ class Trained:
     seconds: float
     resumed_from: int | None
     device: str
+
+    def story(self) -> dict[str, Any]:
+        """Everything but model, settings and fields, as a JSON document."""
+        return {
+            "epochs": [record.to_document() for record in self.epochs],
+            "best_epoch": self.best_epoch,
+            "losses": [list(point) for point in self.losses],
+            "steps": self.steps,
+            "stopped": self.stopped,
+            "seconds": self.seconds,
+            "resumed_from": self.resumed_from,
+            "device": self.device,
+        }
+
+    @classmethod
+    def of(cls, story: Mapping[str, Any], model: nn.Module, settings: TrainSettings, layout: FieldLayout) -> Trained:
+        """A trained model from its story and the rest."""
+        told = dict(story)
+        epochs = tuple(EpochRecord(**record) for record in told.pop("epochs"))
+        losses = tuple((step, loss) for step, loss in told.pop("losses"))
+        return cls(model=model, settings=settings, layout=layout, epochs=epochs, losses=losses, **told)
 
     @property
     def best(self) -> EpochRecord:

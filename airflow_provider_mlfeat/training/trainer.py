@@ -50,6 +50,10 @@ def train(
     :param group: the processes that train together; each calls this with the same arguments.
     """
     data.check()
+    if settings.processes > 1 and group is None:
+        from airflow_provider_mlfeat.training.together import train_together
+
+        return train_together(data, settings, progress or Silence(), cancellation or Silence(), checkpoint_directory)
     device = chosen_device(settings)
     if settings.threads:
         torch.set_num_threads(settings.threads)
