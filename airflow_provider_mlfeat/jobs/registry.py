@@ -26,7 +26,13 @@ _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "extract_features": ("airflow_provider_mlfeat.jobs.tables.extract:ExtractFeaturesJob", "engine"),
     "export": ("airflow_provider_mlfeat.jobs.tables.export:ExportJob", "engine"),
     "build_dataset": ("airflow_provider_mlfeat.jobs.dataset.build:BuildDatasetJob", "train"),
+    "gate_model": ("airflow_provider_mlfeat.jobs.models.gate:GateModelJob", "train"),
+    "register_model": ("airflow_provider_mlfeat.jobs.models.register:RegisterModelJob", "mlflow"),
+    "promote_model": ("airflow_provider_mlfeat.jobs.models.promote:PromoteModelJob", "mlflow"),
+    "rollback_model": ("airflow_provider_mlfeat.jobs.models.promote:RollbackModelJob", "mlflow"),
     "run_script": ("airflow_provider_mlfeat.jobs.tables.script:RunScriptJob", "engine"),
+    "deploy_features": ("airflow_provider_mlfeat.jobs.online.deploy:DeployFeaturesJob", "engine"),
+    "load_online": ("airflow_provider_mlfeat.jobs.online.load:LoadOnlineJob", "engine"),
     "query": ("airflow_provider_mlfeat.jobs.query.job:QueryJob", "engine"),
 }
 

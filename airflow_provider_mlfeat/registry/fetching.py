@@ -14,7 +14,14 @@ from airflow_provider_mlfeat.registry.tracking import Tracking, mlflow_errors
 from airflow_provider_mlfeat.registry.versions import Version, resolve
 
 
-def fetch_model(name: str, version: int | str, directory: Path | str, tracking: Tracking | None = None) -> Path:
+def fetch_model(
+    name: str,
+    version: int | str,
+    directory: Path | str,
+    tracking: Tracking | None = None,
+    *,
+    tracking_uri: str = "",
+) -> Path:
     """Bring a version's model folder to `directory` and check every file of it; the folder's path.
 
     The folder is named after model and version number. One that is there and whole is used as it is.
@@ -23,8 +30,9 @@ def fetch_model(name: str, version: int | str, directory: Path | str, tracking: 
     :param version: a number or an alias; an alias is resolved once.
     :param directory: where the folder goes.
     :param tracking: the MLflow; the default is the one of this process's surroundings.
+    :param tracking_uri: address of the MLflow, where credentials are among the process's variables.
     """
-    tracking = tracking or Tracking.of_surroundings()
+    tracking = tracking or Tracking.of_surroundings(tracking_uri)
     with tracking.client() as client:
         return fetch_version(client, resolve(client, name, version), Path(directory))
 

@@ -58,9 +58,14 @@ class Tracking:
         return cls({_URI: f"sqlite:///{home / 'mlflow.db'}"}, artifact_location=(home / "artifacts").as_uri())
 
     @classmethod
-    def of_surroundings(cls) -> Tracking:
-        """The MLflow that the process's variables name; without any, the embedded one."""
+    def of_surroundings(cls, address: str = "") -> Tracking:
+        """The MLflow that the process's variables name; without any, the embedded one.
+
+        :param address: of another MLflow, to which the variables' credentials belong.
+        """
         given = {name: value for name, value in os.environ.items() if _is_ours(name)}
+        if address:
+            given[_URI] = address
         if _URI not in given:
             return cls.embedded()
         address = given[_URI]
