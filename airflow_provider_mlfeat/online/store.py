@@ -7,7 +7,7 @@ each gets the next arrival number of its table. What is kept is what the table's
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,12 +36,14 @@ class Load:
     :param last: whether this is the last part.
     :param earliest: no request will be for a time before this order value: rows that only such a request could see
         are left out. None keeps all that requests for any time can see.
+    :param note: what the table remembers of its source from this part on; None leaves it as it is.
     """
 
     name: str
     start: int = 0
     last: bool = True
     earliest: int | None = None
+    note: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,21 @@ class OnlineStore(AbstractContextManager["OnlineStore"], ABC):
     def drop_table(self, table: TableName) -> None:
         """Forget a table with its rows."""
 
+    @abstractmethod
+    def begin_replacement(self, table: TableName, purpose: str) -> StoredTable:
+        """A table without rows that is to take the place of another one; requests do not see it yet.
+
+        Beginning with the same purpose again finds what was begun, with the rows that are in it.
+        """
+
+    @abstractmethod
+    def finish_replacement(self, made: StoredTable, source: Mapping[str, Any]) -> None:
+        """Let a replacement be the table from now on, in one step; the rows of before go, later puts included.
+
+        :param made: the replacement.
+        :param source: what it was loaded from.
+        """
+
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def put(
@@ -127,7 +144,10 @@ class OnlineStore(AbstractContextManager["OnlineStore"], ABC):
         schema = table.schema
         if data.num_rows == 0 and load is None:
             return 0
-        columns = [Column.from_arrow(data.column(column.name), column.type) for column in schema]
+        if data.num_rows:
+            columns = [Column.from_arrow(data.column(column.name), column.type) for column in schema]
+        else:
+            columns = [Column.from_values([], column.type) for column in schema]
         check_order_keys(table, columns)
         return self._put(table, Rows(data.num_rows, columns), load, events)
 

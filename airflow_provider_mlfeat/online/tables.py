@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.online.documents import Draft
 from airflow_provider_mlfeat.online.series import EVERYTHING, Need, Series, TableName, union
 from airflow_provider_mlfeat.sql.catalog import TableDefinition
 from airflow_provider_mlfeat.sql.plan import Column, Schema
 from airflow_provider_mlfeat.tables.definitions import from_document, to_document
 
-_PREFIX = "table/"
+_PREFIX, _LOADING = "table/", "loading/"
 _COUNTERS = "counters"
 
 
@@ -26,6 +26,8 @@ class StoredTable:
     :param series: what is kept of it.
     :param complete: whether the series hold every row that was ever put, so that any other series can be made of them.
     :param emptied: how many arrivals there had been when it last had no rows.
+    :param source: what it was last loaded from, as the loader notes it.
+    :param loading: of rows that are to take the place of the table's: what they are; empty for the table itself.
     """
 
     number: int
@@ -33,6 +35,8 @@ class StoredTable:
     series: tuple[Series, ...]
     complete: bool = True
     emptied: int = 0
+    source: Mapping[str, Any] = field(default_factory=dict)
+    loading: str = ""
 
     @property
     def name(self) -> TableName:
@@ -61,24 +65,31 @@ class StoredTable:
             "series": [series.to_document() for series in self.series],
             "complete": self.complete,
             "emptied": self.emptied,
+            "source": dict(self.source),
+            "loading": self.loading,
         }
-        draft.put(document_name(self.name), document)
+        draft.put(self.document, document)
+
+    @property
+    def document(self) -> str:
+        """The name of its document."""
+        return document_name(self.name, bool(self.loading))
 
 
-def document_name(name: TableName) -> str:
-    """The name of a table's document."""
-    return f"{_PREFIX}{name[0].lower()}/{name[1].lower()}"
+def document_name(name: TableName, loading: bool = False) -> str:
+    """The name of a table's document, or of that of the rows that are to take the place of the table's."""
+    return f"{_LOADING if loading else _PREFIX}{name[0].lower()}/{name[1].lower()}"
 
 
-def find_table(draft: Draft, name: TableName) -> StoredTable | None:
+def find_table(draft: Draft, name: TableName, loading: bool = False) -> StoredTable | None:
     """The table of that name, in any case."""
-    document = draft.get(document_name(name))
+    document = draft.get(document_name(name, loading))
     return None if document is None else _table(document)
 
 
-def get_table(draft: Draft, name: TableName) -> StoredTable:
+def get_table(draft: Draft, name: TableName, loading: bool = False) -> StoredTable:
     """The table of that name; raises UserError when there is none."""
-    table = find_table(draft, name)
+    table = find_table(draft, name, loading)
     if table is None:
         raise UserError(f"the online store has no table '{'.'.join(filter(None, name))}'")
     return table
@@ -93,7 +104,8 @@ def tables_in(draft: Draft) -> dict[TableName, StoredTable]:
 def _table(document: Mapping[str, Any]) -> StoredTable:
     series = tuple(Series.from_document(one) for one in document["series"])
     definition = from_document(document["definition"])
-    return StoredTable(document["number"], definition, series, document["complete"], document["emptied"])
+    flags = {name: document[name] for name in ("complete", "emptied", "source", "loading")}
+    return StoredTable(document["number"], definition, series, **flags)
 
 
 def new_table(draft: Draft, definition: TableDefinition) -> StoredTable:
@@ -123,6 +135,45 @@ def with_needs(draft: Draft, table: StoredTable, needs: Sequence[Need]) -> Store
         else:
             series.append(replace(old, retention=need.retention))
     return replace(table, series=tuple(series))
+
+
+def new_replacement(draft: Draft, table: StoredTable, purpose: str) -> tuple[StoredTable, StoredTable | None]:
+    """An empty table that is to take the place of another one, or one with this purpose that somebody began.
+
+    The second one is what was begun for another purpose, or for other series: its rows are to be forgotten.
+    """
+    begun = find_table(draft, table.name, loading=True)
+    if begun is not None and begun.loading == purpose and same_series(begun, table):
+        return begun, None
+    series = tuple(replace(one, number=next_number(draft)) for one in table.series)
+    made = StoredTable(next_number(draft), table.definition, series, loading=purpose)
+    made.save(draft)
+    return made, begun
+
+
+def put_in_place(draft: Draft, made: StoredTable, source: Mapping[str, Any], arrivals: int) -> StoredTable:
+    """Let a replacement be the table from now on → the table that it was before.
+
+    :param draft: where both are.
+    :param made: the replacement.
+    :param source: what it was loaded from.
+    :param arrivals: how many rows it got.
+    """
+    old = get_table(draft, made.name)
+    if not same_series(old, made):
+        message = f"what deployments need of '{made.qualified_name}' changed while it was loaded"
+        raise TransientError(f"{message}: the load has to begin again")
+    has_log = any(series.is_log for series in made.series)
+    draft.delete(made.document)
+    replace(made, loading="", source=source, complete=has_log, emptied=arrivals if not arrivals else -1).save(draft)
+    return old
+
+
+def same_series(one: StoredTable, other: StoredTable) -> bool:
+    """Whether two tables keep the same."""
+    return [(s.keys, s.order, s.retention) for s in one.series] == [
+        (s.keys, s.order, s.retention) for s in other.series
+    ]
 
 
 def next_number(draft: Draft) -> int:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.embedded.environment import Environment
     from airflow_provider_mlfeat.online.embedded.store import EmbeddedDocuments
     from airflow_provider_mlfeat.online.series import TableName
+    from airflow_provider_mlfeat.online.tables import StoredTable
 
 # Closed chunks that are kept in memory, per series and key.
 _CACHED_KEYS = 1024
@@ -127,11 +128,11 @@ class EmbeddedHistory:
     def rows(self, table: TableName, schema: Schema) -> Rows:
         """See ``HistoryStore``."""
         with self._environment.read() as transaction:
-            version = self._documents.arrivals(transaction, table)
+            stored = self._documents.table_in(transaction, table)
+            version = self._version(transaction, stored)
             known = self._rows.get(table)
             if known is not None and known[0] == version:
                 return known[1]
-            stored = get_table(self._documents.read_in(transaction), table)
             log = next((series for series in stored.series if series.is_log), None)
             if log is None:
                 raise UserError(f"the online store does not keep all rows of '{stored.qualified_name}'")
@@ -148,4 +149,8 @@ class EmbeddedHistory:
     def version(self, table: TableName) -> int:
         """See ``HistoryStore``."""
         with self._environment.read() as transaction:
-            return self._documents.arrivals(transaction, table)
+            return self._version(transaction, self._documents.table_in(transaction, table))
+
+    def _version(self, transaction: Any, table: StoredTable) -> int:
+        # A table that takes the place of another one has another number.
+        return (table.number << 48) + self._documents.arrivals(transaction, table)

@@ -1,8 +1,9 @@
 """How rows lie in the files: one record per series and key, older rows in chunks of their own.
 
 The record of a key holds its newest rows, in the very form that blocks have: a matrix of order value, arrival number
-and one line per column, then the masks. A key with a long history has closed chunks before it, numbered from `first` up to,
-not including, `next`; they are not touched when a row is added. Closed chunks that are rewritten change the `epoch`.
+and one line per column, then the masks. A key with a long history has closed chunks before it, numbered from
+`first` up to, not including, `next`; they are not touched when a row is added. Closed chunks that are rewritten change
+the `epoch`.
 """
 
 from __future__ import annotations

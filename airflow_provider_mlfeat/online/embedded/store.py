@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from struct import Struct
@@ -37,7 +37,9 @@ from airflow_provider_mlfeat.online.tables import (
     StoredTable,
     document_name,
     get_table,
+    new_replacement,
     new_table,
+    put_in_place,
     tables_in,
     with_needs,
 )
@@ -73,10 +75,11 @@ class EmbeddedDocuments(Documents):
         with transaction.cursor(db=self._environment.documents) as cursor:
             return Draft({bytes(name).decode(): json.loads(bytes(text)) for name, text in cursor})
 
-    def table_in(self, transaction: Any, name: TableName) -> StoredTable:
+    def table_in(self, transaction: Any, name: TableName, loading: bool = False) -> StoredTable:
         """One table within a transaction that is open."""
-        text = transaction.get(document_name(name).encode(), db=self._environment.documents)
-        return get_table(Draft({} if text is None else {document_name(name): json.loads(bytes(text))}), name)
+        document = document_name(name, loading)
+        text = transaction.get(document.encode(), db=self._environment.documents)
+        return get_table(Draft({} if text is None else {document: json.loads(bytes(text))}), name, loading)
 
     def change(self, edit: Callable[[Draft], Result]) -> Result:
         """See ``Documents``."""
@@ -98,7 +101,7 @@ class EmbeddedDocuments(Documents):
         if draft.written:
             add_number(transaction, environment, _REVISION, 1)
 
-    def arrivals(self, transaction: Any, table: TableName) -> int:
+    def arrivals(self, transaction: Any, table: StoredTable) -> int:
         """How many arrival numbers of a table were given away."""
         return read_number(transaction, self._environment, arrivals_key(table))
 
@@ -146,7 +149,7 @@ class EmbeddedStore(OnlineStore):
             for series in gone:
                 delete_prefix(transaction, environment.rows, series_prefix(series.number))
             has_log = any(series.is_log and series.retention.everything for series in new.series)
-            complete = old.complete or self.documents.arrivals(transaction, old.name) == old.emptied
+            complete = old.complete or self.documents.arrivals(transaction, old) == old.emptied
             # Without a series of all rows, those that no series wants are gone, now or from the next one on.
             replace(new, complete=complete and has_log).save(draft)
             self.documents.save(transaction, draft)
@@ -160,8 +163,8 @@ class EmbeddedStore(OnlineStore):
             found = get_table(draft, table)
             self._forget_rows(transaction, found)
             has_log = any(series.is_log for series in found.series)
-            arrivals = self.documents.arrivals(transaction, found.name)
-            replace(found, complete=has_log, emptied=arrivals).save(draft)
+            arrivals = self.documents.arrivals(transaction, found)
+            replace(found, complete=has_log, emptied=arrivals, source={}).save(draft)
             self.documents.save(transaction, draft)
 
     def drop_table(self, table: TableName) -> None:
@@ -170,17 +173,39 @@ class EmbeddedStore(OnlineStore):
             draft = self.documents.read_in(transaction)
             found = get_table(draft, table)
             self._forget_rows(transaction, found)
-            draft.delete(document_name(found.name))
+            draft.delete(found.document)
+            self.documents.save(transaction, draft)
+
+    def begin_replacement(self, table: TableName, purpose: str) -> StoredTable:
+        """See ``OnlineStore``."""
+        with self._environment.write() as transaction:
+            draft = self.documents.read_in(transaction)
+            made, given_up = new_replacement(draft, get_table(draft, table), purpose)
+            if given_up is not None:
+                self._forget_rows(transaction, given_up)
+            self.documents.save(transaction, draft)
+            return made
+
+    def finish_replacement(self, made: StoredTable, source: Mapping[str, Any]) -> None:
+        """See ``OnlineStore``."""
+        with self._environment.write() as transaction:
+            draft = self.documents.read_in(transaction)
+            old = put_in_place(draft, made, source, self.documents.arrivals(transaction, made))
+            self._forget_rows(transaction, old)
             self.documents.save(transaction, draft)
 
     def _put(self, table: StoredTable, rows: Rows, load: Load | None, events: Sequence[str] | None) -> int:
         environment = self._environment
         with environment.write() as transaction:
-            current = self.documents.table_in(transaction, table.name)
+            current = self.documents.table_in(transaction, table.name, bool(table.loading))
             if current.series != table.series:
                 check_order_keys(current, list(rows.columns))
             if load is not None:
                 rows = self._unloaded(transaction, current, rows, load)
+                if load.note is not None:
+                    draft = Draft({})
+                    replace(current, source=load.note).save(draft)
+                    self.documents.save(transaction, draft)
             if events is not None:
                 rows = self._unseen(transaction, current, rows, events)
             if not rows.length:
@@ -189,7 +214,7 @@ class EmbeddedStore(OnlineStore):
             bits = np.stack([_bits(column, strings) for column in rows.columns])
             strings.save()
             valid = np.stack([validity(column) for column in rows.columns]).astype(np.uint8)
-            first = add_number(transaction, environment, arrivals_key(current.name), rows.length) - rows.length
+            first = add_number(transaction, environment, arrivals_key(current), rows.length) - rows.length
             arrivals = np.arange(first, first + rows.length)
             horizon = LIVE_REQUESTS if load is None else Horizon(earliest=load.earliest)
             for series in current.series:
@@ -244,7 +269,7 @@ class EmbeddedStore(OnlineStore):
         for series in table.series:
             delete_prefix(transaction, environment.rows, series_prefix(series.number))
         delete_prefix(transaction, environment.counters, _load_key(table, ""))
-        add_number(transaction, environment, arrivals_key(table.name), 1)
+        add_number(transaction, environment, arrivals_key(table), 1)
 
     def _load_state(self, transaction: Any, table: StoredTable, load: str) -> LoadState:
         found = transaction.get(_load_key(table, load), db=self._environment.counters)
@@ -286,9 +311,9 @@ class EmbeddedStore(OnlineStore):
         return rows if keep.all() else rows.filter(keep)
 
 
-def arrivals_key(table: TableName) -> bytes:
+def arrivals_key(table: StoredTable) -> bytes:
     """The counter of a table's arrivals."""
-    return f"arrivals/{document_name(table)}".encode()
+    return f"arrivals/{table.number}".encode()
 
 
 def read_number(transaction: Any, environment: Environment, name: bytes) -> int:
