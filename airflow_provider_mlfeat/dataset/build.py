@@ -88,7 +88,7 @@ class _Build:
         }
         kinds = {name: source.type_of(name, role) for role, names in roles.items() for name in names}
         self._progress.stage("split", total=source.rows)
-        split = settle(request.split, source.batches, source.rows, self._scratch)
+        split = settle(request.split, self._columns, source.rows, self._scratch)
         self._assignment = Assignment(split, source.rows, kinds)
         chosen = choose_fields(request, source, self._training_rows)
         for one in chosen.dropped:
@@ -99,6 +99,11 @@ class _Build:
         if sizes is not None:
             write_data_info(self._folder, counts.rows, sizes)
         self._describe(split, chosen, encoder, counts, shards)
+
+    def _columns(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        for batch in self._source.batches(names):
+            yield batch
+            self._progress.advance(batch.num_rows)
 
     def _rows(self) -> Iterator[tuple[pa.RecordBatch, int, NDArray[np.int8]]]:
         """All rows: blocks, the number of their first row, and the split of each row."""

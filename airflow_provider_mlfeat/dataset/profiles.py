@@ -114,12 +114,13 @@ def _hopeless(column: Measured) -> str:
 
 def _fields_of(column: Measured) -> list[Field]:
     name = column.name
-    few = column.distinct is not None and column.distinct <= _FEW
+    is_real = column.type.startswith(("float", "decimal"))
+    few = column.distinct is not None and column.distinct <= (_BUCKETS if is_real else _FEW)
     category = Field(name, name, "vocabulary", min_frequency=_MIN_FREQUENCY, non_finite="null")
     if few or column.type == "bool":
         return [category]
     ranges = Field(name, name, "bucket", buckets=_BUCKETS, non_finite="null")
-    if column.type.startswith(("float", "decimal")):
+    if is_real:
         return [ranges]
     if column.type == "string" and 1 < column.parts <= _LONGEST_LIST:
         return [

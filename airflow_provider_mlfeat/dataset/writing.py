@@ -17,6 +17,7 @@ from airflow_provider_mlfeat.dataset.sampling import row_numbers
 
 # A part of the training split is shuffled in memory: 170 MB for 41 fields.
 SHARD_ROWS = 1 << 20
+_GROUP_ROWS = 1 << 17
 
 
 def shard_numbers(first_row: int, rows: int, shards: int, seed: int) -> NDArray[np.int64]:
@@ -46,9 +47,7 @@ class SplitWriter:
         stops = np.cumsum(shard_rows)
         self.shards = [(int(stop - size), int(size)) for stop, size in zip(stops, shard_rows, strict=True)]
         self._next = [start for start, _ in self.shards]
-        self._features = (
-            None if features is None else pq.ParquetWriter(folder / FEATURES_FILE, features, compression="zstd")
-        )
+        self._features = None if features is None else _FeaturesFile(folder / FEATURES_FILE, features)
 
     def write(self, rows: Encoded, labels: NDArray[np.float32], shards: NDArray[np.int64]) -> None:
         """Add rows, each to its part."""
@@ -64,7 +63,7 @@ class SplitWriter:
     def write_features(self, features: pa.RecordBatch) -> None:
         """Keep the columns that rows were encoded from."""
         assert self._features is not None
-        self._features.write_batch(features)
+        self._features.write(features)
 
     def shuffle(self, seed: int, advance: Callable[[float], None]) -> None:
         """Bring the rows of each part into a random order; `advance` counts rows."""
@@ -82,6 +81,28 @@ class SplitWriter:
                 matrix.flush()
         if self._features is not None:
             self._features.close()
+
+
+class _FeaturesFile:
+    """A parquet file whose row groups do not depend on the blocks that rows come in."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def write(self, features: pa.RecordBatch) -> None:
+        self._waiting.append(features)
+        self._rows += features.num_rows
+        while self._rows >= _GROUP_ROWS:
+            table = pa.Table.from_batches(self._waiting)
+            self._writer.write_table(table.slice(0, _GROUP_ROWS), row_group_size=_GROUP_ROWS)
+            self._waiting, self._rows = table.slice(_GROUP_ROWS).to_batches(), self._rows - _GROUP_ROWS
+
+    def close(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=_GROUP_ROWS)
+        self._writer.close()
 
 
 def _matrix(path: Path, kind: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:

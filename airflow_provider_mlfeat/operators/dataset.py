@@ -22,7 +22,7 @@ class BuildDatasetOperator(TableJobOperator):
     fields together), ``rows``, ``train_rows``, ``valid_rows``, ``test_rows``, ``positives``, ``dropped`` (column →
     reason), ``warnings`` (list) and ``already_built``.
 
-    :param label: the label's column, 0 or 1. (templated)
+    :param label_column: the label's column, 0 or 1. (templated)
     :param feature_set: the rows: ``name``, ``name@3`` or ``database.name@3``. (templated)
     :param path: the rows, in place of a feature set: a parquet file, or a folder of such files. (templated)
     :param profile: ``recommended`` makes fields by what the training rows hold and drops ids and constants;
@@ -33,20 +33,20 @@ class BuildDatasetOperator(TableJobOperator):
     :param split: a document with ``kind`` (``time``, ``key``, ``random`` or ``positional``) and perhaps ``columns``,
         ``train``, ``test`` (shares) and ``boundaries``; None is by time where there is a time column, as the rows lie
         for profile ``faithful``, else at random. (templated)
-    :param keys: columns that identify a row; a key that comes twice is an error. (templated)
-    :param time: the column with the row's time. (templated)
-    :param groups: columns whose values together must not be in two splits. (templated)
-    :param drop: columns that a profile leaves out. (templated)
+    :param key_columns: columns that identify a row; a key that comes twice is an error. (templated)
+    :param time_column: the column with the row's time. (templated)
+    :param group_columns: columns whose values together must not be in two splits. (templated)
+    :param drop_columns: columns that a profile leaves out. (templated)
     :param leakage: ``refuse`` a dataset that leaks, or only ``warn``. (templated)
     :param shuffle: whether the training rows are shuffled; None is yes, but for profile ``faithful``.
     :param seed: of hashes, splits and the shuffle.
     :param name: of the folder that the datasets are kept in; None is the feature set's. (templated)
-    :param output: folder of all datasets; None is ``.datasets/`` below `root`. (templated)
+    :param output_folder: folder of all datasets; None is ``.datasets/`` below `root`. (templated)
     """
 
     template_fields: Sequence[str] = (
-        *("label", "feature_set", "path", "profile", "fields", "split", "keys", "time", "groups", "drop", "leakage"),
-        *("name", "output"),
+        *("label_column", "feature_set", "path", "profile", "fields", "split", "key_columns", "time_column"),
+        *("group_columns", "drop_columns", "leakage", "name", "output_folder"),
         *TableJobOperator.template_fields,
     )
     template_fields_renderers: Mapping[str, str] = {
@@ -59,39 +59,39 @@ class BuildDatasetOperator(TableJobOperator):
     def __init__(
         self,
         *,
-        label: str,
+        label_column: str,
         feature_set: str | None = None,
         path: str | None = None,
         profile: str | None = None,
         fields: Sequence[dict[str, Any]] = (),
         split: dict[str, Any] | None = None,
-        keys: Sequence[str] = (),
-        time: str | None = None,
-        groups: Sequence[str] = (),
-        drop: Sequence[str] = (),
+        key_columns: Sequence[str] = (),
+        time_column: str | None = None,
+        group_columns: Sequence[str] = (),
+        drop_columns: Sequence[str] = (),
         leakage: str = "refuse",
         shuffle: bool | None = None,
         seed: int = 10,
         name: str | None = None,
-        output: str | None = None,
+        output_folder: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.label = label
+        self.label_column = label_column
         self.feature_set = feature_set
         self.path = path
         self.profile = profile
         self.fields = fields
         self.split = split
-        self.keys = keys
-        self.time = time
-        self.groups = groups
-        self.drop = drop
+        self.key_columns = key_columns
+        self.time_column = time_column
+        self.group_columns = group_columns
+        self.drop_columns = drop_columns
         self.leakage = leakage
         self.shuffle = shuffle
         self.seed = seed
         self.name = name
-        self.output = output
+        self.output_folder = output_folder
 
     def build_spec(self, context: Context) -> dict[str, Any]:
         """A ``build_dataset`` job."""
@@ -100,17 +100,17 @@ class BuildDatasetOperator(TableJobOperator):
             "root": self.tables_root(),
             "feature_set": self.feature_set or "",
             "path": self.path or "",
-            "label": self.label,
+            "label_column": self.label_column,
             "profile": self.profile or ("declared" if self.fields else "recommended"),
             "fields": [dict(one) for one in self.fields],
             "split": self.split,
-            "keys": list(self.keys),
-            "time": self.time or "",
-            "groups": list(self.groups),
-            "drop": list(self.drop),
+            "key_columns": list(self.key_columns),
+            "time_column": self.time_column or "",
+            "group_columns": list(self.group_columns),
+            "drop_columns": list(self.drop_columns),
             "leakage": self.leakage,
             "shuffle": self.shuffle,
             "seed": self.seed,
             "name": self.name or "",
-            "output": self.output or "",
+            "output": self.output_folder or "",
         }

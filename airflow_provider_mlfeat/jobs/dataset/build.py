@@ -47,15 +47,15 @@ class BuildDatasetSpec(TableJobSpec):
     :param kind: ``build_dataset``.
     :param feature_set: the rows: ``name``, ``name@3`` or ``database.name@3``.
     :param path: the rows, in place of a feature set: a parquet file, or a folder of such files.
-    :param label: the label's column, 0 or 1.
+    :param label_column: the label's column, 0 or 1.
     :param profile: ``recommended``, ``numeric`` or ``faithful`` make the fields; ``declared`` takes those given here.
     :param fields: declared fields: documents with ``name``, ``column``, ``kind`` and options.
     :param split: how rows are divided; by default by time where there is a time column, as they lie for profile
         ``faithful``, else at random.
-    :param keys: columns that identify a row.
-    :param time: the column with the row's time.
-    :param groups: columns whose values together must not be in two splits.
-    :param drop: columns that a profile leaves out.
+    :param key_columns: columns that identify a row.
+    :param time_column: the column with the row's time.
+    :param group_columns: columns whose values together must not be in two splits.
+    :param drop_columns: columns that a profile leaves out.
     :param leakage: ``refuse`` a dataset that leaks, or only ``warn``.
     :param shuffle: whether the training rows are shuffled; None is yes, but for profile ``faithful``.
     :param seed: of hashes, splits and the shuffle.
@@ -66,14 +66,14 @@ class BuildDatasetSpec(TableJobSpec):
     kind: Literal["build_dataset"] = "build_dataset"
     feature_set: str = ""
     path: str = ""
-    label: str = Field(min_length=1)
+    label_column: str = Field(min_length=1)
     profile: Literal["recommended", "numeric", "faithful", "declared"] = "recommended"
     fields: tuple[dict[str, Any], ...] = ()
     split: SplitSpec | None = None
-    keys: tuple[str, ...] = ()
-    time: str = ""
-    groups: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
+    key_columns: tuple[str, ...] = ()
+    time_column: str = ""
+    group_columns: tuple[str, ...] = ()
+    drop_columns: tuple[str, ...] = ()
     leakage: Literal["refuse", "warn"] = "refuse"
     shuffle: bool | None = None
     seed: int = Field(default=10, ge=0, lt=1 << 63)
@@ -169,14 +169,14 @@ def request_of(spec: BuildDatasetSpec) -> Request:
     if spec.fields and "profile" not in spec.model_fields_set:
         spec = spec.model_copy(update={"profile": "declared"})
     return Request(
-        label=spec.label,
+        label=spec.label_column,
         split=_split(spec),
         profile=spec.profile,
         fields=tuple(EncoderField.from_document(one) for one in spec.fields),
-        keys=spec.keys,
-        time=spec.time,
-        groups=spec.groups,
-        drop=spec.drop,
+        keys=spec.key_columns,
+        time=spec.time_column,
+        groups=spec.group_columns,
+        drop=spec.drop_columns,
         strict=spec.leakage == "refuse",
         shuffle=spec.profile != "faithful" if spec.shuffle is None else spec.shuffle,
         seed=spec.seed,
@@ -188,13 +188,13 @@ def _split(spec: BuildDatasetSpec) -> Split:
 
     given = spec.split
     if given is None:
-        usual: Any = "positional" if spec.profile == "faithful" else "time" if spec.time else "random"
+        usual: Any = "positional" if spec.profile == "faithful" else "time" if spec.time_column else "random"
         given = SplitSpec(kind=usual)
     columns = given.columns
     if given.kind == "time" and not columns:
-        if not spec.time:
-            raise UserError("split 'time' needs the column with the row's time: give time")
-        columns = (spec.time,)
+        if not spec.time_column:
+            raise UserError("split 'time' needs the column with the row's time: give time_column")
+        columns = (spec.time_column,)
     boundaries = tuple(_milliseconds(one) for one in given.boundaries)
     return Split(given.kind, columns, given.train, given.test, spec.seed, boundaries)
 
