@@ -252,11 +252,10 @@ class TritonClient(_Asking):
 
     @cached_property
     def _client(self) -> httpx.Client:
-        httpx = _httpx()
-        client: httpx.Client = httpx.Client(
+        made: httpx.Client = _httpx().Client(
             verify=self.access.trust(), headers=list(self.access.headers), trust_env=False
         )
-        return client
+        return made
 
     @cached_property
     def _channel(self) -> Any:
@@ -387,11 +386,10 @@ class AsyncTritonClient(_Asking):
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
-        httpx = _httpx()
-        client: httpx.AsyncClient = httpx.AsyncClient(
+        made: httpx.AsyncClient = _httpx().AsyncClient(
             verify=self.access.trust(), headers=list(self.access.headers), trust_env=False
         )
-        return client
+        return made
 
     @cached_property
     def _channel(self) -> Any:
