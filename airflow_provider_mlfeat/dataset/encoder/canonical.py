@@ -29,7 +29,8 @@ from airflow_provider_mlfeat.dataset.encoder.hashing import has_zero_bytes
 from airflow_provider_mlfeat.errors import UserError
 
 TYPES = ("string", "bool", "int", "float32", "float64", "timestamp", "date")
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - a moment without zone is in UTC
+_EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 _PER_MILLISECOND = {"us": 1_000, "ns": 1_000_000}
 
@@ -153,12 +154,12 @@ def value_writer(kind: str, column: str) -> Callable[[Any], bytes]:
 
     def double(value: Any) -> bytes:
         number = as_float(value, column)
-        text = repr(number + 0.0)
-        return text.encode() if "e" not in text else positional(np.float64(number + 0.0)).encode()
+        text = repr(number) if number else "0.0"
+        return text.encode() if "e" not in text else positional(np.float64(number)).encode()
 
     def single(value: Any) -> bytes:
-        number = np.float32(as_float(value, column)) + np.float32(0)
-        text = str(number)
+        number = np.float32(as_float(value, column))
+        text = str(number) if number else "0.0"
         return text.encode() if "e" not in text else positional(number).encode()
 
     def boolean(value: Any) -> bytes:
@@ -211,8 +212,7 @@ def as_float(value: Any, column: str) -> float:
 def as_milliseconds(value: Any, column: str) -> int:
     """Milliseconds since 1970 in UTC of a moment, or of a number that is that already."""
     if isinstance(value, datetime.datetime):
-        aware = value if value.tzinfo is not None else value.replace(tzinfo=datetime.UTC)
-        return (aware - _EPOCH) // _MILLISECOND
+        return (value - (_EPOCH if value.tzinfo is None else _EPOCH_UTC)) // _MILLISECOND
     if isinstance(value, np.datetime64):
         return int(value.astype("datetime64[ms]").astype(np.int64))
     if type(value) is int or isinstance(value, np.integer):

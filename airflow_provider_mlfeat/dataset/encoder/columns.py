@@ -16,9 +16,10 @@ from airflow_provider_mlfeat.dataset.encoder.hashing import NULL_BYTES, Keys, ha
 from airflow_provider_mlfeat.dataset.encoder.vocabulary import FIRST, NULL, Vocabulary
 from airflow_provider_mlfeat.errors import UserError
 
-# Looking for repetitions costs as much as hashing; this many values tell whether it pays.
+# Looking for repetitions costs as much as hashing most values; this many of them tell whether it pays. Writing a float
+# costs several times as much.
 _SAMPLE = 2_048
-_REPETITIVE = 0.5
+_REPETITIVE, _REPETITIVE_FLOATS = 0.5, 0.95
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
 
@@ -212,4 +213,5 @@ _ANY = {
 
 def _is_repetitive(values: pa.Array) -> bool:
     sample = values.slice(0, _SAMPLE)
-    return bool(pc.count_distinct(sample, mode="all").as_py() <= _REPETITIVE * max(2, len(sample)))
+    share = _REPETITIVE_FLOATS if pa.types.is_floating(values.type) else _REPETITIVE
+    return bool(pc.count_distinct(sample, mode="all").as_py() <= share * max(2, len(sample)))

@@ -1,7 +1,7 @@
 """xxh64 of many texts at once.
 
 Strings of one length are hashed together, lane by lane, in numpy's own loops: tens of nanoseconds a string where a call
-per string costs hundreds, and no compiler. Long strings, which are rare in features, take the library's function.
+per string costs hundreds, and no compiler.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _PRIME_1, _PRIME_2, _PRIME_3, _PRIME_4, _PRIME_5 = (
         0x27D4EB2F165667C5,
     )
 )
-# From 32 bytes on the algorithm keeps four accumulators.
-_LONG = 32
+# From so many bytes on the algorithm keeps four accumulators.
+_STRIPE = 32
+_MASK = 0xFFFFFFFFFFFFFFFF
 # Fewer strings of one length than this are not worth the set-up of the vectorised way.
 _FEW = 24
 NULL_BYTES = b"\x00"
@@ -48,7 +49,7 @@ def hash_strings(strings: pa.Array, seed: int) -> Keys:
     keys = np.empty(len(strings), np.uint64)
     for length in np.flatnonzero(np.bincount(lengths)) if len(lengths) else ():
         places = np.flatnonzero(lengths == length)
-        if length >= _LONG or len(places) < _FEW:
+        if len(places) < _FEW:
             keys[places] = [hash_bytes(content[starts[i] : stops[i]].tobytes(), seed) for i in places]
         else:
             keys[places] = _hash_equal_lengths(content, starts[places], int(length), seed)
@@ -75,13 +76,15 @@ def _parts(strings: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDA
 
 
 def _hash_equal_lengths(content: NDArray[np.uint8], starts: NDArray[np.int64], length: int, seed: int) -> Keys:
-    """xxh64 of strings of one length below 32."""
-    first = (seed + int(_PRIME_5) + length) & 0xFFFFFFFFFFFFFFFF
-    keys = np.full(len(starts), first, np.uint64)
-    done = 0
+    """xxh64 of strings of one length."""
+    done = length // _STRIPE * _STRIPE
+    if done:
+        keys = _hash_stripes(content, starts, done, seed) + np.uint64(length)
+    else:
+        keys = np.full(len(starts), (seed + int(_PRIME_5) + length) & _MASK, np.uint64)
     while length - done >= 8:
         lane = _read(content, starts + done, np.dtype("<u8"))
-        keys ^= _rotate(lane * _PRIME_2, 31) * _PRIME_1
+        keys ^= _round(lane * _PRIME_2)
         keys = _rotate(keys, 27) * _PRIME_1 + _PRIME_4
         done += 8
     if length - done >= 4:
@@ -98,6 +101,26 @@ def _hash_equal_lengths(content: NDArray[np.uint8], starts: NDArray[np.int64], l
     keys *= _PRIME_3
     keys ^= keys >> np.uint64(32)
     return keys
+
+
+def _hash_stripes(content: NDArray[np.uint8], starts: NDArray[np.int64], length: int, seed: int) -> Keys:
+    """The state after all whole stripes of 32 bytes."""
+    first, second = int(_PRIME_1), int(_PRIME_2)
+    states = [
+        np.full(len(starts), one & _MASK, np.uint64)
+        for one in (seed + first + second, seed + second, seed, seed - first)
+    ]
+    for place in range(0, length, 8):
+        lane = place // 8 % 4
+        states[lane] = _round(states[lane] + _read(content, starts + place, np.dtype("<u8")) * _PRIME_2)
+    keys = sum((_rotate(state, bits) for state, bits in zip(states, (1, 7, 12, 18), strict=True)), np.uint64(0))
+    for state in states:
+        keys = (keys ^ _round(state * _PRIME_2)) * _PRIME_1 + _PRIME_4
+    return keys
+
+
+def _round(values: Keys) -> Keys:
+    return _rotate(values, 31) * _PRIME_1
 
 
 def _read(content: NDArray[np.uint8], starts: NDArray[np.int64], kind: np.dtype[Any]) -> NDArray[Any]:

@@ -54,33 +54,33 @@ class Vocabulary:
         return self.keys[order], (order + FIRST).astype(np.int32)
 
     @cached_property
-    def _starts(self) -> tuple[NDArray[np.int64], np.uint64, int]:
-        """For each beginning of keys where its keys start, by how much to shift, and how many at most share one.
+    def _starts(self) -> tuple[NDArray[np.int32], np.uint64]:
+        """For each beginning of keys where its keys start, and by how much to shift a key to see its beginning.
 
         Keys are hashes: evenly spread, so their first bits say nearly where they are.
         """
         keys, _ = self._sorted
-        bits = max(1, len(keys).bit_length())
+        bits = len(keys).bit_length() + 1
         shift = np.uint64(64 - bits)
-        counts = np.bincount((keys >> shift).astype(np.int64), minlength=1 << bits)
-        starts = np.zeros((1 << bits) + 1, np.int64)
-        np.cumsum(counts, out=starts[1:])
-        return starts, shift, int(counts.max(initial=0))
+        starts = np.zeros((1 << bits) + 1, np.int32)
+        np.cumsum(np.bincount((keys >> shift).astype(np.int64), minlength=1 << bits), out=starts[1:])
+        return starts, shift
 
     def rows(self, keys: Keys) -> NDArray[np.int32]:
         """The row of each key; unknown ones are in row 0."""
         known, rows = self._sorted
         found = np.zeros(len(keys), np.int32)
-        if not len(known):
-            return found
-        starts, shift, longest = self._starts
-        places = starts[(keys >> shift).astype(np.int64)]
-        last = len(known) - 1
-        # Keys differ, so a look beyond those of the same beginning finds nothing wrong.
-        for step in range(longest):
-            at = np.minimum(places + step, last)
-            hit = known[at] == keys
-            found[hit] = rows[at[hit]]
+        starts, shift = self._starts
+        first = (keys >> shift).astype(np.int64)
+        places, stops = starts[first], starts[first + 1]
+        searching = np.flatnonzero(places < stops)
+        while len(searching):
+            at = places[searching]
+            hit = known[at] == keys[searching]
+            found[searching[hit]] = rows[at[hit]]
+            searching = searching[~hit]
+            places[searching] += 1
+            searching = searching[places[searching] < stops[searching]]
         return found
 
     def finder(self) -> Callable[[int], int]:
@@ -89,7 +89,7 @@ class Vocabulary:
             rows = {key: row for row, key in enumerate(self.keys.tolist(), FIRST)}
             return lambda key: rows.get(key, UNKNOWN)
         known, numbers = self._sorted
-        offsets, shifted, _ = self._starts
+        offsets, shifted = self._starts
         shift = int(shifted)
         sorted_keys, sorted_rows, starts = known.data, numbers.data, offsets.data
 
