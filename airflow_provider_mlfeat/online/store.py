@@ -10,13 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_mlfeat.engine.column import Column
 from airflow_provider_mlfeat.engine.frames import first_bad_order_key
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.errors import UserError
-from airflow_provider_mlfeat.online.series import Need, TableName
+from airflow_provider_mlfeat.online.series import Need, Series, TableName
 from airflow_provider_mlfeat.online.tables import StoredTable, tables_in
 
 if TYPE_CHECKING:
@@ -71,8 +71,12 @@ class Size:
 
 
 class OnlineStore(AbstractContextManager["OnlineStore"], ABC):
-    """History by key, and documents."""
+    """History by key, and documents.
 
+    :param is_local: whether reading is a matter of this process, so that an event loop may do it itself.
+    """
+
+    is_local: ClassVar[bool] = False
     documents: Documents
 
     # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -188,3 +192,21 @@ def check_order_keys(table: StoredTable, columns: Sequence[Column]) -> None:
         if row is not None:
             message = f"row {row} of '{table.qualified_name}': column '{name}' orders a window and must not be NULL or"
             raise UserError(f"{message} negative, but is {column.value(row)}")
+
+
+def series_text(series: Series) -> str:
+    """A series for people: ``pair_id, sku_id by time``."""
+    if series.is_log:
+        return "all rows"
+    return f"{', '.join(series.keys) or 'all rows'} by {series.order or 'arrival'}"
+
+
+def is_served(table: StoredTable, needs: Sequence[Need]) -> bool:
+    """Whether the series of a table keep what these needs ask for."""
+    return all(_covered(table, need) for need in needs)
+
+
+def _covered(table: StoredTable, need: Need) -> bool:
+    """Whether a series keeps what a need asks for."""
+    series = table.find_series(need.keys, need.order)
+    return series is not None and series.retention.covers(need.retention)

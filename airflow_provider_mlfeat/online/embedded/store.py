@@ -32,7 +32,15 @@ from airflow_provider_mlfeat.online.embedded.writer import (
 from airflow_provider_mlfeat.online.events import REMEMBERED_EVENTS, check_events, event_key
 from airflow_provider_mlfeat.online.retaining import ANY_REQUEST, LIVE_REQUESTS, Horizon
 from airflow_provider_mlfeat.online.series import Need, Series, TableName
-from airflow_provider_mlfeat.online.store import Load, LoadState, OnlineStore, Size, check_order_keys
+from airflow_provider_mlfeat.online.store import (
+    Load,
+    LoadState,
+    OnlineStore,
+    Size,
+    check_order_keys,
+    is_served,
+    series_text,
+)
 from airflow_provider_mlfeat.online.tables import (
     StoredTable,
     document_name,
@@ -112,6 +120,7 @@ class EmbeddedStore(OnlineStore):
     :param folder: where the files are, on a local disk; it is made when it does not exist.
     """
 
+    is_local = True
     documents: EmbeddedDocuments
 
     def __init__(self, folder: Path | str) -> None:
@@ -135,7 +144,7 @@ class EmbeddedStore(OnlineStore):
             old = get_table(draft, table)
             new = with_needs(draft, old, needs)
             if new == old:
-                return _is_served(old, needs)
+                return is_served(old, needs)
             numbers = {series.number for series in new.series}
             kept = {series.number for series in old.series}
             fresh = [series for series in new.series if series.number not in kept]
@@ -153,7 +162,7 @@ class EmbeddedStore(OnlineStore):
             # Without a series of all rows, those that no series wants are gone, now or from the next one on.
             replace(new, complete=complete and has_log).save(draft)
             self.documents.save(transaction, draft)
-            return complete or _is_served(old, needs)
+            return complete or is_served(old, needs)
 
     def truncate(self, table: TableName) -> None:
         """See ``OnlineStore``."""
@@ -329,13 +338,6 @@ def add_number(transaction: Any, environment: Environment, name: bytes, amount: 
     return value
 
 
-def series_text(series: Series) -> str:
-    """A series for people: ``pair_id, sku_id by time``."""
-    if series.is_log:
-        return "all rows"
-    return f"{', '.join(series.keys) or 'all rows'} by {series.order or 'arrival'}"
-
-
 def _load_key(table: StoredTable, load: str) -> bytes:
     name = f"load/{table.number}/".encode()
     return name + hashlib.sha256(load.encode()).hexdigest().encode() if load else name
@@ -349,13 +351,3 @@ def _bits(column: Column, strings: StringWriter) -> Bits:
     if column.valid is not None:
         bits[~column.valid] = 0
     return bits
-
-
-def _is_served(table: StoredTable, needs: Sequence[Need]) -> bool:
-    return all(_covered(table, need) for need in needs)
-
-
-def _covered(table: StoredTable, need: Need) -> bool:
-    """Whether a series keeps what a need asks for."""
-    series = table.find_series(need.keys, need.order)
-    return series is not None and series.retention.covers(need.retention)
