@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -147,7 +146,7 @@ def measure_row(encoder: Encoder, features: pa.Table, rounds: int) -> None:
 
 
 def measure_build(folder: Path, rows: int) -> None:
-    """Rows a minute of whole datasets, by the clock and by CPU; peak memory."""
+    """Rows a minute of whole datasets, by the clock and by CPU."""
     for profile, split in (("faithful", Split("positional")), ("recommended", Split("time", ("C2",)))):
         source = Source(rows, ds.dataset(f"{folder}/rows.parquet"), {"name": "rows"})
         recommends = profile == "recommended"
@@ -159,7 +158,6 @@ def measure_build(folder: Path, rows: int) -> None:
         wall, cpu = time.monotonic() - began, time.process_time() - cpu
         print_figure(f"dataset.{profile}_rows_min", rows / wall * 60, "rows/min")
         print_figure(f"dataset.{profile}_cpu_s", cpu, "cpu_s")
-    print_figure("dataset.peak_mib", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MiB")
 
 
 if __name__ == "__main__":

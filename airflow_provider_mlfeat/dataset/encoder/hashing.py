@@ -106,14 +106,12 @@ def _hash_equal_lengths(content: NDArray[np.uint8], starts: NDArray[np.int64], l
 def _hash_stripes(content: NDArray[np.uint8], starts: NDArray[np.int64], length: int, seed: int) -> Keys:
     """The state after all whole stripes of 32 bytes."""
     first, second = int(_PRIME_1), int(_PRIME_2)
-    states = [
-        np.full(len(starts), one & _MASK, np.uint64)
-        for one in (seed + first + second, seed + second, seed, seed - first)
-    ]
+    begin = (seed + first + second, seed + second, seed, seed - first)
+    states: list[Keys] = [np.full(len(starts), one & _MASK, np.uint64) for one in begin]
     for place in range(0, length, 8):
-        lane = place // 8 % 4
-        states[lane] = _round(states[lane] + _read(content, starts + place, np.dtype("<u8")) * _PRIME_2)
-    keys = sum((_rotate(state, bits) for state, bits in zip(states, (1, 7, 12, 18), strict=True)), np.uint64(0))
+        lane = _read(content, starts + place, np.dtype("<u8"))
+        states[place // 8 % 4] = _round(states[place // 8 % 4] + lane * _PRIME_2)
+    keys = _rotate(states[0], 1) + _rotate(states[1], 7) + _rotate(states[2], 12) + _rotate(states[3], 18)
     for state in states:
         keys = (keys ^ _round(state * _PRIME_2)) * _PRIME_1 + _PRIME_4
     return keys
