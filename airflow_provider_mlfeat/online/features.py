@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.store import OnlineStore
     from airflow_provider_mlfeat.sql.plan import Plan, Schema
 
+# How often a service looks whether its view of the store holds on to too much.
+_ANSWERS_BETWEEN_LOOKS = 4096
+
 
 @dataclass(frozen=True)
 class Served:
@@ -57,7 +60,8 @@ class FeatureService:
 
     def __init__(self, store: OnlineStore) -> None:
         self._store = store
-        self._history: HistoryStore = store.history()
+        self._history = store.history()
+        self._answers = 0
         self._revision = -1
         self._draft = Draft({})
         self._series: dict[str, Any] = {}
@@ -75,6 +79,9 @@ class FeatureService:
     def answer(self, name: str, row: Sequence[Any]) -> tuple[Served, tuple[Any, ...] | None]:
         """The features of one request row, and the deployment that they are of."""
         while True:
+            self._answers += 1
+            if self._answers % _ANSWERS_BETWEEN_LOOKS == 0 and self._history.is_worn:
+                self._history, self._programs, self._served = self._store.history(), {}, {}
             served = self.served(name)
             answers = served.program.answer(row)
             # What is stored may have been rearranged meanwhile; then it is looked up again.

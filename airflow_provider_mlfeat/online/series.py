@@ -100,12 +100,14 @@ class Series:
     :param keys: the key columns.
     :param order: the time column; None is the order of arrival.
     :param retention: which rows of a key it keeps.
+    :param filling: whether it is still being filled: it is written, and not read.
     """
 
     number: int
     keys: tuple[str, ...]
     order: str | None
     retention: Retention
+    filling: bool = False
 
     @property
     def is_log(self) -> bool:
@@ -119,10 +121,11 @@ class Series:
             "keys": list(self.keys),
             "order": self.order,
             "retention": self.retention.to_document(),
+            "filling": self.filling,
         }
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Series:
         """The series of a JSON form."""
         retention = Retention.from_document(document["retention"])
-        return cls(document["number"], tuple(document["keys"]), document["order"], retention)
+        return cls(document["number"], tuple(document["keys"]), document["order"], retention, document["filling"])

@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from airflow_provider_mlfeat.engine.column import Column
 from airflow_provider_mlfeat.engine.frames import first_bad_order_key
+from airflow_provider_mlfeat.engine.history import HistoryStore
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.online.series import Need, Series, TableName
@@ -22,7 +23,6 @@ from airflow_provider_mlfeat.online.tables import StoredTable, tables_in
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_provider_mlfeat.engine.history import HistoryStore
     from airflow_provider_mlfeat.online.documents import Documents
     from airflow_provider_mlfeat.sql.catalog import Catalog, TableDefinition
 
@@ -68,6 +68,14 @@ class Size:
 
     stored_bytes: int
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+class StoredHistory(HistoryStore, Protocol):
+    """The rows of a store as the request driver reads them."""
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether it holds on to so much that a new one should take its place."""
 
 
 class OnlineStore(AbstractContextManager["OnlineStore"], ABC):
@@ -166,7 +174,7 @@ class OnlineStore(AbstractContextManager["OnlineStore"], ABC):
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @abstractmethod
-    def history(self) -> HistoryStore:
+    def history(self) -> StoredHistory:
         """The rows as the request driver reads them; for one thread."""
 
     @abstractmethod

@@ -55,7 +55,8 @@ class StoredTable:
 
     def find_series(self, keys: Sequence[str], order: str | None) -> Series | None:
         """The series of these keys in this order."""
-        return next((one for one in self.series if (one.keys, one.order) == (tuple(keys), order)), None)
+        wanted = tuple(keys), order
+        return next((one for one in self.series if (one.keys, one.order) == wanted and not one.filling), None)
 
     def save(self, draft: Draft) -> None:
         """Write the document."""
@@ -145,7 +146,7 @@ def new_replacement(draft: Draft, table: StoredTable, purpose: str) -> tuple[Sto
     begun = find_table(draft, table.name, loading=True)
     if begun is not None and begun.loading == purpose and same_series(begun, table):
         return begun, None
-    series = tuple(replace(one, number=next_number(draft)) for one in table.series)
+    series = tuple(replace(one, number=next_number(draft)) for one in table.series if not one.filling)
     made = StoredTable(next_number(draft), table.definition, series, loading=purpose)
     made.save(draft)
     return made, begun

@@ -19,8 +19,8 @@ def rows_of(store: OnlineStore, table: str) -> int:
     return max(store.size().tables[table].values())
 
 
-def test_a_row_is_seen_by_the_next_request(open_store: OpenStore) -> None:
-    writer, reader = open_store(), open_store()
+def test_a_row_is_seen_by_the_next_request(open_same: OpenStore) -> None:
+    writer, reader = open_same(), open_same()
     create(writer)
     deployed(writer, "sums", shop.SUMS)
     service = FeatureService(reader)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Closed chunks that are kept in memory, per series and key.
 _CACHED_KEYS = 1024
+# So many strings keep their place in the order of strings.
+_MOST_LABELLED = 2_000_000
 
 
 class _ReadSeries:
@@ -66,6 +68,11 @@ class EmbeddedHistory:
         self._series: dict[SeriesKey, _ReadSeries] = {}
         self._closed: dict[bytes, tuple[int, int, int, Part]] = {}
         self._rows: dict[TableName, tuple[int, Rows]] = {}
+
+    @property
+    def is_worn(self) -> bool:
+        """See ``StoredHistory``."""
+        return self._pool.labelled > _MOST_LABELLED
 
     def prepare(self, series: SeriesKey, schema: Schema, ordered: Iterable[int]) -> None:
         """See ``HistoryStore``."""

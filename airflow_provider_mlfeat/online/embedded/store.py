@@ -31,7 +31,7 @@ from airflow_provider_mlfeat.online.embedded.writer import (
 )
 from airflow_provider_mlfeat.online.events import REMEMBERED_EVENTS, check_events, event_key
 from airflow_provider_mlfeat.online.retaining import ANY_REQUEST, LIVE_REQUESTS, Horizon
-from airflow_provider_mlfeat.online.series import Need, Series, TableName
+from airflow_provider_mlfeat.online.series import Need, TableName
 from airflow_provider_mlfeat.online.store import (
     Load,
     LoadState,

@@ -125,6 +125,11 @@ class StoredStrings(StringPool):
         self._found: dict[str, int] = {"": 0}
         self._missing: dict[str, int] = {}
 
+    @property
+    def labelled(self) -> int:
+        """How many strings have a place in the order of strings."""
+        return len(self._ordered)
+
     def refresh(self, transaction: Any) -> None:
         """Look at the store again."""
         count = count_strings(transaction, self._environment)
