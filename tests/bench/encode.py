@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,14 +22,17 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import xxhash
 
-from airflow_provider_mlfeat.dataset.build import build_dataset
-from airflow_provider_mlfeat.dataset.encoder import SEED, Encoder, Field
-from airflow_provider_mlfeat.dataset.fitting import EncoderFitter
-from airflow_provider_mlfeat.dataset.request import Request
-from airflow_provider_mlfeat.dataset.source import Source
-from airflow_provider_mlfeat.dataset.splits import Split
-from airflow_provider_mlfeat.jobs.progress import Progress
-from tests.bench.measure import describe_machine, print_figure, say
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from airflow_provider_mlfeat.dataset.build import build_dataset  # noqa: E402
+from airflow_provider_mlfeat.dataset.encoder import SEED, Encoder, Field  # noqa: E402
+from airflow_provider_mlfeat.dataset.fitting import EncoderFitter  # noqa: E402
+from airflow_provider_mlfeat.dataset.request import Request  # noqa: E402
+from airflow_provider_mlfeat.dataset.source import Source  # noqa: E402
+from airflow_provider_mlfeat.dataset.splits import Split  # noqa: E402
+from airflow_provider_mlfeat.jobs.progress import Progress  # noqa: E402
+from tests.bench.measure import describe_machine, print_figure, say  # noqa: E402
 
 BLOCK = 65_536
 ROUNDS = 5

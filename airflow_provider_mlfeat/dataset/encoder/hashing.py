@@ -83,7 +83,7 @@ def _hash_equal_lengths(content: NDArray[np.uint8], starts: NDArray[np.int64], l
     else:
         keys = np.full(len(starts), (seed + int(_PRIME_5) + length) & _MASK, np.uint64)
     while length - done >= 8:
-        lane = _read(content, starts + done, np.dtype("<u8"))
+        lane: Keys = _read(content, starts + done, np.dtype("<u8"))
         keys ^= _round(lane * _PRIME_2)
         keys = _rotate(keys, 27) * _PRIME_1 + _PRIME_4
         done += 8
@@ -109,8 +109,10 @@ def _hash_stripes(content: NDArray[np.uint8], starts: NDArray[np.int64], length:
     begin = (seed + first + second, seed + second, seed, seed - first)
     states: list[Keys] = [np.full(len(starts), one & _MASK, np.uint64) for one in begin]
     for place in range(0, length, 8):
-        lane = _read(content, starts + place, np.dtype("<u8"))
-        states[place // 8 % 4] = _round(states[place // 8 % 4] + lane * _PRIME_2)
+        lane: Keys = _read(content, starts + place, np.dtype("<u8"))
+        state = states[place // 8 % 4]
+        state += lane * _PRIME_2
+        states[place // 8 % 4] = _round(state)
     keys = _rotate(states[0], 1) + _rotate(states[1], 7) + _rotate(states[2], 12) + _rotate(states[3], 18)
     for state in states:
         keys = (keys ^ _round(state * _PRIME_2)) * _PRIME_1 + _PRIME_4
