@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,11 @@ class Server:
         ]
         log = self.folder / "server.log"
         with log.open("ab") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+            # Its queue of background jobs takes as long to start as all the rest.
+            variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True, env=variables
+            )
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -93,6 +98,61 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+
+
+class Line:
+    """A line to a server that can be cut: then nothing listens, as when the server is away.
+
+    Starting a server takes seconds; this takes none.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server = port
+        self.port = 0
+        self._listener: socket.socket | None = None
+
+    @property
+    def tracking(self) -> Tracking:
+        return Tracking({"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.port}", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"})
+
+    def connect(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        assert self._listener is not None
+        # Closing alone would leave a thread that accepts once more.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                caller, _ = listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._server))
+            for one, other in ((caller, server), (server, caller)):
+                threading.Thread(target=self._forward, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _forward(one: socket.socket, other: socket.socket) -> None:
+        try:
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def line(server: Server) -> Line:
+    """A line to the server, not connected yet but once, so that it has a port."""
+    one = Line(server.port)
+    one.connect()
+    one.cut()
+    return one
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,13 @@ import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
 
 from airflow_provider_mlfeat import files
-from airflow_provider_mlfeat.dataset.encoder import Encoder, Field, Vocabulary
+from airflow_provider_mlfeat.dataset.encoder import ENCODER_FILE, Encoder, Field, Vocabulary
 from airflow_provider_mlfeat.dataset.encoder.hashing import hash_bytes
+from airflow_provider_mlfeat.dataset.folder import Dataset
+from airflow_provider_mlfeat.dataset.manifest import Manifest
 from airflow_provider_mlfeat.training.golden import Golden
 from airflow_provider_mlfeat.training.model_folder import ModelManifest, Tensor, digests, identity
+from airflow_provider_mlfeat.training.trained_model import TrainedModel
 
 CITIES = ("oslo", "rome", "lima", "kyiv", "cork")
 SPLITS = ("train", "test")
@@ -44,8 +47,8 @@ def make_features(rows: int, seed: int = 0) -> pa.Table:
     )
 
 
-def make_encoder(plan_id: str = "plan-1") -> Encoder:
-    """An encoder with a field of every kind."""
+def make_encoder(plan_id: str = "plan-1", extra: str = "") -> Encoder:
+    """An encoder with a field of every kind, and one of a further column."""
     keys = np.array([hash_bytes(city.encode(), 10) for city in CITIES], np.uint64)
     cities = Vocabulary(keys)
     fields = (
@@ -55,6 +58,7 @@ def make_encoder(plan_id: str = "plan-1") -> Encoder:
         Field("hour", "moment", "part", type="timestamp", part="hour", size=26),
         Field("member", "member", "hash", type="bool", rows=8, size=10),
         Field("price", "price", "value", type="float64", transform="none"),
+        *([Field(extra, extra, "hash", type="string", rows=4, size=6)] if extra else []),
     )
     return Encoder(fields, {"city": cities}, plan_id)
 
@@ -112,7 +116,7 @@ def graph(tables: list[np.ndarray], bias: float, fields: int, values: int) -> on
 
 def make_model(
     folder: Path, *, noise: float = 0.0, bias: float = -2.0, flat: bool = False, seed: int = 0, recipe: str = "",
-    encoder: Encoder | None = None, rows: int = 64,
+    encoder: Encoder | None = None, rows: int = 64, broken_city: str = "",
 ) -> Path:  # fmt: skip
     """A model folder. More `noise` on the planted weights makes a worse model; a `flat` one cannot tell rows apart."""
     import onnxruntime
@@ -123,10 +127,15 @@ def make_model(
         np.zeros_like(one) if flat else (one + random.normal(0, noise, one.shape)).astype(np.float32)
         for one in planted_tables(encoder)
     ]
+    if broken_city:
+        # Its rows are scored as if they were positive, all of them.
+        tables[0][2 + CITIES.index(broken_city)] += 4
     folder.mkdir(parents=True)
     encoder.save(folder / "encoder.json")
     onnx.save(graph(tables, bias, len(encoder.sizes), len(encoder.value_fields)), folder / "model.onnx")
     features = make_features(rows, seed=7)
+    for name in set(encoder.columns) - set(features.column_names):
+        features = features.append_column(name, pa.array(["sun"] * rows))
     encoded = encoder.encode(features)
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     ids, values = encoded.ids.astype(np.int64), encoded.values
@@ -158,4 +167,74 @@ def make_model(
     )
     document = {**manifest.to_document(), "fingerprint": identity(manifest)}
     (folder / "model.json").write_text(json.dumps(document))
+    return folder
+
+
+def make_dataset(folder: Path, *, rows: int = 6000, seed: int = 1) -> Path:
+    """A dataset folder with a small training split and a test split; the planted weights make the labels."""
+    encoder = make_encoder()
+    folder.mkdir(parents=True)
+    encoder.save(folder / ENCODER_FILE)
+    counts, positives = {}, {}
+    for place, (name, size) in enumerate({"train": 200, "test": rows}.items()):
+        features = make_features(size, seed=seed + place)
+        labels = make_labels(encoder, features, seed=seed + place)
+        encoded = encoder.encode(features)
+        (folder / name).mkdir()
+        for file, matrix in (("ids", encoded.ids), ("values", encoded.values), ("labels", labels)):
+            np.save(folder / name / f"{file}.npy", matrix)
+        if name == "test":
+            pq.write_table(features, folder / name / "features.parquet")
+        counts[name], positives[name] = size, int(labels.sum())
+    Manifest(
+        fingerprint=files.digest_text(f"{rows} {seed}"),
+        identity="i" * 64,
+        encoder_fingerprint=encoder.fingerprint,
+        plan_id=encoder.plan_id,
+        feature_set={"name": "shopping", "version": 3, "uri": "/tables/shopping"},
+        profile="declared",
+        fields=[{"name": field.name, "size": field.size} for field in encoder.id_fields],
+        values=[{"name": field.name} for field in encoder.value_fields],
+        dropped=[],
+        label="label",
+        keys=[],
+        rows=counts,
+        positives=positives,
+        split={"kind": "time"},
+        seed=None,
+        shards=[],
+    ).write(folder)
+    return folder
+
+
+def make_evaluation(folder: Path, model: Path, dataset: Path, *, broken_score: int | None = None) -> Path:
+    """The evaluation of a model on a dataset's test split."""
+    from airflow_provider_mlfeat.training.evaluation.metrics import compute_metrics
+
+    trained, opened = TrainedModel.open(model, threads=1), Dataset.open(dataset)
+    encoded = trained.encoder.encode(opened.features("test"))
+    labels = np.asarray(opened.split("test").labels)
+    scores = trained.predict(encoded.ids, encoded.values)
+    constant = np.full(len(labels), opened.manifest.positives["train"] / opened.manifest.rows["train"], np.float32)
+    # A baseline that knows half of what there is to know.
+    logistic = 1 / (1 + np.exp(-(true_logits(opened.encoder, opened.features("test")) / 2 - 1)))
+    document = {
+        "version": 1,
+        "model_fingerprint": trained.manifest.fingerprint,
+        "dataset_fingerprint": opened.manifest.fingerprint,
+        "split": "test",
+        "rows": len(labels),
+        "positives": int(labels.sum()),
+        "metrics": compute_metrics(labels, scores),
+        "baselines": {
+            "constant": compute_metrics(labels, constant),
+            "logistic": compute_metrics(labels, logistic.astype(np.float32)),
+        },
+    }
+    if broken_score is not None:
+        scores[broken_score] = np.nan
+    folder.mkdir(parents=True)
+    table = pa.table({"row": np.arange(len(labels)), "label": labels, "score": scores})
+    pq.write_table(table, folder / "scores.parquet")
+    (folder / "evaluation.json").write_text(json.dumps(document))
     return folder

@@ -15,7 +15,7 @@ from airflow_provider_mlfeat.registry.run_log import RunLog, open_run
 from airflow_provider_mlfeat.registry.shipping import find_run, replay
 from airflow_provider_mlfeat.registry.spool import Spool, SpoolWriter, left_spools, spools_directory
 from airflow_provider_mlfeat.registry.tracking import Tracking
-from tests.registry.conftest import Server
+from tests.registry.conftest import Line, Server
 
 
 def log_run(tracking: Tracking, key: str = "key", **options: Any) -> RunLog:
@@ -95,9 +95,8 @@ def test_two_processes_do_not_write_to_one_run(tracking: Tracking) -> None:
     run.close()
 
 
-def test_a_server_that_is_away_at_the_end_is_told_later(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    tracking = server.tracking
-    server.kill()
+def test_a_server_that_is_away_is_told_later(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+    tracking = line.tracking
     began = time.monotonic()
     run = log_run(tracking, "away", patience=1)
     for step in range(100):
@@ -106,7 +105,7 @@ def test_a_server_that_is_away_at_the_end_is_told_later(server: Server, caplog: 
     assert not run.close()
     assert "'mlfeat models replay' sends them" in caplog.text
     assert replay(tracking) == (0, 1), "still away: nothing is lost"
-    server.start()
+    line.connect()
     assert replay(tracking) == (1, 0)
     assert history(tracking, "auc", "away") == [(step, step) for step in range(100)]
     assert look(tracking, "away").info.status == "FINISHED"

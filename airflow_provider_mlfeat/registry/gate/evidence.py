@@ -102,7 +102,7 @@ class Evidence:
 
 
 def read_evidence(
-    model: TrainedModel, evaluation: Path, dataset: Dataset | None, champion: Champion | None
+    model: TrainedModel, evaluation: Path, dataset: Dataset | None = None, champion: Champion | None = None
 ) -> Evidence:
     """The evidence in an evaluation's folder; raises UserError when it is of another model or of other data.
 
