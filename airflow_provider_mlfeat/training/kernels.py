@@ -130,18 +130,17 @@ def squared_length(sums, start, count):  # type: ignore[no-untyped-def]
     " float32, float32, float32, float32, float32, float32)"
 )
 def lazy_adam(  # type: ignore[no-untyped-def]
-    table, first, second, slots, touched, sums, start, count, rate, keep_first, keep_second, epsilon, l2, clip
+    table, first, second, slots, touched, sums, start, count, rate, gain_first, gain_second, epsilon, l2, clip
 ):
-    """Move the touched rows and forget their slots; `rate` has Adam's corrections in it."""
-    one = np.float32(1)
+    """Move the touched rows and forget their slots; `rate` has Adam's corrections in it, gains are what moments take."""
     for slot in range(start, start + count):
         row = touched[slot]
         slots[row] = -1
         current, moment, square, summed = table[row], first[row], second[row], sums[slot]
         for number in range(table.shape[1]):
             gradient = summed[number] * clip + l2 * current[number]
-            moment[number] += (one - keep_first) * (gradient - moment[number])
-            square[number] += (one - keep_second) * (gradient * gradient - square[number])
+            moment[number] += gain_first * (gradient - moment[number])
+            square[number] += gain_second * (gradient * gradient - square[number])
             current[number] -= rate * moment[number] / (math.sqrt(square[number]) + epsilon)
 
 

@@ -25,7 +25,7 @@ def test_compiled_lazy_adam_is_sparse_adam() -> None:
         slots[rows.numpy()] = np.arange(20)
         corrected = RATE * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step)
         kernels.lazy_adam(
-            table, first, second, slots, rows.numpy(), gradients.numpy().copy(), 0, 20, corrected, 0.9, 0.999, 1e-8,
+            table, first, second, slots, rows.numpy(), gradients.numpy().copy(), 0, 20, corrected, 0.1, 0.001, 1e-8,
             0.0, 1.0,
         )  # fmt: skip
     assert np.abs(table - theirs.detach().numpy()).max() <= 1e-6

@@ -90,10 +90,10 @@ class CompiledStep(Step):
         size = self.settings.batch_size
         parts = []
         for start in range(0, len(batch), size):
-            part = slice(start, start + size)
-            some = Batch(batch.ids[part], batch.values[part], batch.labels[part])
+            some = Batch(*(part[start : start + size] for part in batch.parts()))
             self._look_up(some)
-            parts.append(self._logits[: len(some)] + self._deep(len(some), training=False))
+            with torch.no_grad():
+                parts.append(self._logits[: len(some)] + self._deep(len(some), training=False))
         return torch.cat(parts)
 
     def state(self) -> dict[str, Any]:
@@ -110,7 +110,10 @@ class CompiledStep(Step):
     def _deep(self, rows: int, *, training: bool) -> Tensor:
         if self._chain is None:
             return next(iter(self.model.dense.parameters())).detach()
-        return self._chain.forward(self._vectors[:rows], training=training)
+        if training:
+            return self._chain.forward(self._vectors[:rows])
+        said: Tensor = self.model.dense(self._vectors[:rows])
+        return said.squeeze(-1)
 
     def _look_up(self, batch: Batch) -> Tensor:
         """Fill vectors, totals and logits; the factors of the value fields."""
@@ -169,7 +172,9 @@ class CompiledStep(Step):
         def part(start: int, count: int) -> None:
             if self.settings.optimiser == "lazy_adam":
                 corrected = rate * (1 - SECOND_MOMENT**step) ** 0.5 / (1 - FIRST_MOMENT**step)
-                kernels.lazy_adam(*shared, start, count, corrected, FIRST_MOMENT, SECOND_MOMENT, ADAM_EPSILON, l2, clip)
+                kernels.lazy_adam(
+                    *shared, start, count, corrected, 1 - FIRST_MOMENT, 1 - SECOND_MOMENT, ADAM_EPSILON, l2, clip
+                )
             else:
                 kernels.rowwise_adagrad(*shared, start, count, rate, ADAGRAD_EPSILON, l2, clip)
 

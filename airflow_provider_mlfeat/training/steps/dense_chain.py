@@ -34,7 +34,7 @@ class DenseChain:
         self._exact = self._gradients[0] if kind == torch.float32 else torch.empty(batch_size, inputs)
         self._weights = [layer.weight.detach().to(kind) for layer in self._linear[:-1]]
 
-    def forward(self, inputs: Tensor, *, training: bool) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """The last layer's output [rows] of float32 [rows, inputs]."""
         rows = len(inputs)
         if self._kind == torch.float32:
@@ -48,7 +48,7 @@ class DenseChain:
                 self._weights[index].copy_(layer.weight.detach())
             torch.addmm(layer.bias.detach().to(self._kind), current, self._weights[index].t(), out=output)
             output.relu_()
-            if training and self._dropout:
+            if self._dropout:
                 mask = self._masks[index][:rows].bernoulli_(1 - self._dropout).div_(1 - self._dropout)
                 output.mul_(mask)
             current = output

@@ -87,7 +87,7 @@ class LookupStep(Step):
         missing = -rows % size
         parts = [nn.functional.pad(part, (0, 0) * (part.dim() - 1) + (0, missing)) for part in batch.parts()]
         mine = Batch(*(part[self.group.share(rows + missing)] for part in parts)).to(self.device)
-        with torch.no_grad(), self.arithmetic():
+        with torch.no_grad():
             said = self.model.head(self._look_up(self.model.rows(mine.ids)), mine.values).float()
         return self.group.gather(said)[:rows]
 

@@ -41,8 +41,11 @@ class Step(ABC):
         """Go on from what another step of the same run remembered."""
 
     def logits(self, batch: Batch) -> Tensor:
-        """What the model says, float32 [rows] on the device; the model is in evaluation mode."""
-        with torch.no_grad(), self.arithmetic():
+        """What the model says, float32 [rows] on the device; the model is in evaluation mode.
+
+        Always in fp32, as it will be served: an epoch is chosen by what users will see.
+        """
+        with torch.no_grad():
             moved = batch.to(self.device)
             logits: Tensor = self.model(moved.ids.long(), moved.values)
             return logits.float()
