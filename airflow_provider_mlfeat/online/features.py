@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlfeat.engine.request import RequestProgram
+from airflow_provider_mlfeat.errors import MlfeatError
 from airflow_provider_mlfeat.online import deployments as d
 from airflow_provider_mlfeat.online.deployments import Deployment
 from airflow_provider_mlfeat.online.documents import Draft
@@ -78,15 +79,21 @@ class FeatureService:
 
     def answer(self, name: str, row: Sequence[Any]) -> tuple[Served, tuple[Any, ...] | None]:
         """The features of one request row, and the deployment that they are of."""
+        self._answers += 1
+        if self._answers % _ANSWERS_BETWEEN_LOOKS == 0 and self._history.is_worn:
+            self._history, self._programs, self._served = self._store.history(), {}, {}
         while True:
-            self._answers += 1
-            if self._answers % _ANSWERS_BETWEEN_LOOKS == 0 and self._history.is_worn:
-                self._history, self._programs, self._served = self._store.history(), {}, {}
-            served = self.served(name)
-            answers = served.program.answer(row)
-            # What is stored may have been rearranged meanwhile; then it is looked up again.
-            if self._store.documents.revision() == self._revision:
-                return served, answers[0] if answers else None
+            served = self._served.get(name) or self.served(name)
+            try:
+                answers = served.program.answer(row)
+            except MlfeatError:
+                if self._store.documents.revision() == self._revision:
+                    raise
+            else:
+                # What is deployed and where rows lie may have changed meanwhile: then the answer is of the past.
+                if self._store.documents.revision() == self._revision:
+                    return served, answers[0] if answers else None
+            self._look()
 
     def served(self, name: str) -> Served:
         """The deployment that a name means now, ready to answer."""

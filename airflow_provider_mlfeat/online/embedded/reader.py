@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_mlfeat.engine.blocks import Block
 from airflow_provider_mlfeat.engine.history import Lookup, SeriesKey
@@ -11,13 +11,14 @@ from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.stored_values import value_writer
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.online.embedded.records import (
-    VALUES,
     Header,
     Part,
     chunk_key,
     decode,
+    decode_block,
     join,
     key_of_bits,
+    key_of_code,
     series_prefix,
 )
 from airflow_provider_mlfeat.online.embedded.strings import StoredStrings
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.series import TableName
     from airflow_provider_mlfeat.online.tables import StoredTable
 
-# Closed chunks that are kept in memory, per series and key.
-_CACHED_KEYS = 1024
+# Rows of long histories that stay in memory.
+_REMEMBERED_ROWS = 1_000_000
 # So many strings keep their place in the order of strings.
 _MOST_LABELLED = 2_000_000
 
@@ -49,9 +50,25 @@ class _ReadSeries:
 
     def __init__(self, number: int, schema: Schema, key: SeriesKey, pool: StoredStrings) -> None:
         self.prefix = series_prefix(number)
-        self.ordered: set[int] = set()
+        self.ordered: list[int] = []
         self.is_text = [schema[column].type == STRING for column in key.keys]
+        self.is_one_text = self.is_text == [True]
         self.writers: list[Callable[[Any], int]] = [value_writer(schema[column].type, pool) for column in key.keys]
+
+
+class _LongHistory(NamedTuple):
+    """A history of several chunks as it was read.
+
+    :param version: of its record.
+    :param state: what tells whether its closed chunks are the same.
+    :param closed: their rows.
+    :param block: all rows.
+    """
+
+    version: int
+    state: tuple[int, int, int]
+    closed: Part
+    block: Block
 
 
 class EmbeddedHistory:
@@ -66,7 +83,8 @@ class EmbeddedHistory:
         self._pool = StoredStrings(environment)
         self.strings: Any = self._pool
         self._series: dict[SeriesKey, _ReadSeries] = {}
-        self._closed: dict[bytes, tuple[int, int, int, Part]] = {}
+        self._by_object: dict[int, tuple[SeriesKey, _ReadSeries]] = {}
+        self._long: dict[bytes, _LongHistory] = {}
         self._rows: dict[TableName, tuple[int, Rows]] = {}
 
     @property
@@ -86,16 +104,46 @@ class EmbeddedHistory:
                 keys = ", ".join(names[column] for column in series.keys)
                 raise UserError(f"the online store does not keep '{table.qualified_name}' by {keys}: deploy the query")
             known = self._series[series] = _ReadSeries(stored.number, schema, series, self._pool)
-        known.ordered.update(column for column in ordered if schema[column].type == STRING)
+        texts = {column for column in ordered if schema[column].type == STRING}
+        known.ordered = sorted(texts.union(known.ordered))
 
     def fetch(self, lookups: Sequence[Lookup]) -> list[Block | None]:
         """See ``HistoryStore``; all blocks are of one moment."""
         environment = self._environment
         with environment.lmdb.begin(buffers=True) as transaction:
             self._pool.refresh(transaction)
-            return [self._fetch_one(transaction, self._series[one.series], one.key) for one in lookups]
+            return [self._fetch_one(transaction, self._find(one.series), one.key) for one in lookups]
+
+    def _find(self, series: SeriesKey) -> _ReadSeries:
+        # A program looks up by the same few objects: finding them by what they are would cost more than the look-up.
+        found = self._by_object.get(id(series))
+        if found is None:
+            found = self._by_object[id(series)] = series, self._series[series]
+        return found[1]
 
     def _fetch_one(self, transaction: Any, series: _ReadSeries, values: tuple[Any, ...]) -> Block | None:
+        if series.is_one_text and values[0] is not None:
+            code = self._pool.find_in(transaction, values[0])
+            if code < 0:
+                return None
+            key = key_of_code(series.prefix, code)
+        else:
+            found = self._key(transaction, series, values)
+            if found is None:
+                return None
+            key = found
+        value = transaction.get(key, db=self._environment.rows)
+        if value is None:
+            return None
+        header, block = decode_block(value)
+        if header is not None:
+            block = self._long_history(transaction, key, header, value)
+        if series.ordered:
+            self._pool.order_all(block.bits[series.ordered])
+        return block
+
+    def _key(self, transaction: Any, series: _ReadSeries, values: tuple[Any, ...]) -> bytes | None:
+        """The key of a record; None where a string was never stored."""
         bits: list[int | None] = []
         for value, is_text, write in zip(values, series.is_text, series.writers, strict=True):
             if value is None:
@@ -107,30 +155,25 @@ class EmbeddedHistory:
                 bits.append(code)
             else:
                 bits.append(write(value))
-        key = key_of_bits(series.prefix, bits)
-        value = transaction.get(key, db=self._environment.rows)
-        if value is None:
-            return None
-        header, part = decode(value)
-        if header.first < header.next:
-            part = join([self._closed_chunks(transaction, key, header), part])
-        for column in series.ordered:
-            self._pool.order_all(part.matrix[VALUES + column])
-        return part.block()
+        return key_of_bits(series.prefix, bits)
 
-    def _closed_chunks(self, transaction: Any, key: bytes, header: Header) -> Part:
-        """The rows in closed chunks; they are remembered until the chunks change."""
+    def _long_history(self, transaction: Any, key: bytes, header: Header, value: Any) -> Block:
+        """The rows of a record and of the closed chunks before it; they are remembered until the key is written."""
+        known = self._long.get(key)
         state = header.epoch, header.first, header.next
-        known = self._closed.get(key)
-        if known is not None and known[:3] == state:
-            return known[3]
-        database = self._environment.rows
-        names = [chunk_key(key, number) for number in range(header.first, header.next)]
-        part = join([decode(transaction.get(name, db=database))[1] for name in names])
-        if len(self._closed) >= _CACHED_KEYS:
-            self._closed.clear()
-        self._closed[key] = (*state, part)
-        return part
+        if known is not None and known.version == header.version:
+            return known.block
+        if known is not None and known.state == state:
+            closed = known.closed
+        else:
+            database = self._environment.rows
+            names = [chunk_key(key, number) for number in range(header.first, header.next)]
+            closed = join([decode(transaction.get(name, db=database))[1] for name in names])
+        block = join([closed, decode(value)[1]]).block()
+        if sum(one.block.count for one in self._long.values()) + block.count > _REMEMBERED_ROWS:
+            self._long.clear()
+        self._long[key] = _LongHistory(header.version, state, closed, block)
+        return block
 
     def rows(self, table: TableName, schema: Schema) -> Rows:
         """See ``HistoryStore``."""

@@ -20,7 +20,7 @@ from airflow_provider_mlfeat.engine.encoding import Bits
 
 Mask = NDArray[np.uint8]
 
-_HEADER = Struct("=QQIIII")
+_HEADER = Struct("=QQQIIII")
 _NUMBER = Struct(">I")
 _KEY_COLUMN = Struct(">BQ")
 HEADER_SIZE = _HEADER.size
@@ -30,7 +30,8 @@ ORDER, ARRIVAL, VALUES = 0, 1, 2
 class Header(NamedTuple):
     """What stands before the rows.
 
-    :param epoch: changes when closed chunks do.
+    :param version: the highest arrival number that this key has seen: it grows with every write.
+    :param epoch: changes when closed chunks are rewritten.
     :param closed: how many rows the closed chunks hold.
     :param length: how many rows follow.
     :param columns: how many columns a row has.
@@ -38,6 +39,7 @@ class Header(NamedTuple):
     :param next: the number that the next closed chunk will have.
     """
 
+    version: int
     epoch: int
     closed: int
     length: int
@@ -89,9 +91,9 @@ def read_header(value: Any) -> Header:
     return Header(*_HEADER.unpack_from(value))
 
 
-def encode(part: Part, epoch: int = 0, closed: int = 0, first: int = 0, following: int = 0) -> bytes:
+def encode(part: Part, version: int = 0, epoch: int = 0, closed: int = 0, first: int = 0, following: int = 0) -> bytes:
     """The record of some rows; the numbers are those of ``Header``."""
-    header = _HEADER.pack(epoch, closed, part.length, part.matrix.shape[0] - VALUES, first, following)
+    header = _HEADER.pack(version, epoch, closed, part.length, part.matrix.shape[0] - VALUES, first, following)
     return header + part.matrix.tobytes() + part.kept.tobytes()
 
 
@@ -104,6 +106,19 @@ def decode(value: Any) -> tuple[Header, Part]:
     matrix = np.frombuffer(data, np.int64, words, HEADER_SIZE).reshape(lines, count)
     kept = np.frombuffer(data, np.uint8, count * (lines - 1), HEADER_SIZE + 8 * words).reshape(lines - 1, count)
     return header, Part(matrix, kept)
+
+
+def decode_block(value: Any) -> tuple[Header | None, Block]:
+    """The rows of a record as kernels read them, and its header where there are closed chunks before them."""
+    data = bytearray(value)
+    version, epoch, closed, count, columns, first, following = _HEADER.unpack_from(data)
+    words = count * (columns + VALUES)
+    matrix = np.frombuffer(data, np.int64, words, HEADER_SIZE)
+    matrix.shape = (columns + VALUES, count)
+    kept = np.frombuffer(data, np.uint8, count * (columns + 1), HEADER_SIZE + 8 * words)
+    kept.shape = (columns + 1, count)
+    header = None if first == following else Header(version, epoch, closed, count, columns, first, following)
+    return header, Block.over(matrix[VALUES:], kept, matrix[ORDER], matrix[ARRIVAL])
 
 
 # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,6 +143,11 @@ def key_of_bits(prefix: bytes, bits: list[int | None]) -> bytes:
     """The key of one combination of key values; None is NULL."""
     parts = [_KEY_COLUMN.pack(0, 0) if one is None else _KEY_COLUMN.pack(1, one & 0xFFFFFFFFFFFFFFFF) for one in bits]
     return prefix + b"".join(parts)
+
+
+def key_of_code(prefix: bytes, code: int) -> bytes:
+    """The key of one string, by its code."""
+    return prefix + _KEY_COLUMN.pack(1, code)
 
 
 def keys_of_bits(prefix: bytes, bits: Bits, valid: Mask) -> list[bytes]:

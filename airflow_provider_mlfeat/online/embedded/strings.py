@@ -175,8 +175,10 @@ class StoredStrings(StringPool):
             super().order(code)
 
     def order_all(self, codes: Bits) -> None:
-        fresh = codes[self._is_labelled[codes] == 0]
-        if len(fresh):
-            for code in np.unique(fresh).tolist():
-                self._codes[self.strings[code]] = code
-            super().order_all(fresh)
+        labelled = self._is_labelled.take(codes)
+        if labelled.all():
+            return
+        fresh = codes[labelled == 0]
+        for code in np.unique(fresh).tolist():
+            self._codes[self.strings[code]] = code
+        super().order_all(fresh)

@@ -53,6 +53,8 @@ class SeriesWriter:
         self._order = None if series.order is None else self._names.index(series.order)
         self._is_time = self._order is not None and schema[self._order].type.kind is Kind.TIMESTAMP
         self._prefix = series_prefix(series.number)
+        # A load leaves long records, which are read fastest; rows that come one by one would write them over and over.
+        self._longest = _RECORD_ROWS if horizon.is_live else _CHUNK_ROWS
 
     def add(self, bits: Bits, valid: Mask, arrivals: Bits) -> None:
         """Add rows; their arrival numbers are higher than all that are stored.
@@ -69,8 +71,8 @@ class SeriesWriter:
             items: list[tuple[bytes, bytes]] = []
             for key, start, stop in zip(keys, starts, stops, strict=True):
                 part = self._trim(rows.slice(start, stop))
-                if part.length <= _RECORD_ROWS:
-                    items.append((key, encode(part)))
+                if part.length <= self._longest:
+                    items.append((key, encode(part, _newest(part))))
                 else:
                     self._write(key, None, part)
             items.sort()
@@ -129,7 +131,7 @@ class SeriesWriter:
             # Older than rows in closed chunks: these are written anew.
             chunks = [decode(self._transaction.pop(one, db=self._database))[1] for one in self._chunks(key, header)]
             old = join([*chunks, old])
-            header = Header(header.epoch + 1, 0, 0, header.columns, header.next, header.next)
+            header = Header(header.version, header.epoch + 1, 0, 0, header.columns, header.next, header.next)
         both = join([old, new])
         if new.matrix[ORDER, 0] < old.matrix[ORDER, -1]:
             both = both.take(np.argsort(both.matrix[ORDER], kind="stable"))
@@ -157,9 +159,10 @@ class SeriesWriter:
 
     def _write(self, key: bytes, header: Header | None, part: Part) -> None:
         """Write a record, and close chunks where it has become long."""
-        epoch, closed, _, _, first, following = header or Header(0, 0, 0, 0, 0, 0)
+        _, epoch, closed, _, _, first, following = header or Header(0, 0, 0, 0, 0, 0, 0)
+        version = max(_newest(part), 0 if header is None else header.version)
         put, database = self._transaction.put, self._database
-        if part.length > _RECORD_ROWS:
+        if part.length > self._longest:
             stop = part.length - _OPEN_ROWS
             for start in range(0, stop, _CHUNK_ROWS):
                 chunk = part.slice(start, min(start + _CHUNK_ROWS, stop))
@@ -167,7 +170,7 @@ class SeriesWriter:
                 closed, following = closed + chunk.length, following + 1
             part = part.slice(stop, part.length)
             first, closed = self._forget(key, first, following, closed, part)
-        put(key, encode(part, epoch, closed, first, following), db=database)
+        put(key, encode(part, version, epoch, closed, first, following), db=database)
 
     def _forget(self, key: bytes, first: int, following: int, closed: int, part: Part) -> tuple[int, int]:
         """Delete the closed chunks that the retention does not need → the first that stays, and rows in those."""
@@ -189,6 +192,10 @@ class SeriesWriter:
 
     def _chunks(self, key: bytes, header: Header) -> list[bytes]:
         return [chunk_key(key, number) for number in range(header.first, header.next)]
+
+
+def _newest(part: Part) -> int:
+    return int(part.matrix[ARRIVAL].max()) if part.length else 0
 
 
 def _count_and_last(value: Any) -> tuple[int, int]:

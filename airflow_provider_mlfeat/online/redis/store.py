@@ -1,8 +1,8 @@
 """The Redis store: a sorted set per series and key, and documents in a hash.
 
 What a row is stored as follows from its arrival number, so writing it again changes nothing: a writer that was cut off
-begins again, with the numbers that it had taken. Keys of one table's bookkeeping share a hash tag, so that a cluster has
-them in one place.
+begins again, with the numbers that it had taken. Keys of one table's bookkeeping share a hash tag, so that a cluster
+has them in one place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Adding rows to the sorted sets of a series.
 
-Every command may be sent twice, and several writers may send theirs between one another: rows are added under names that
-follow from the rows, and what is removed is what is older than a bound that never moves back.
+Every command may be sent twice, and several writers may send theirs between one another: rows are added under names
+that follow from the rows, and what is removed is what is older than a bound that never moves back.
 """
 
 from __future__ import annotations
