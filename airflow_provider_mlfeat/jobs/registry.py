@@ -33,9 +33,11 @@ _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "run_script": ("airflow_provider_mlfeat.jobs.tables.script:RunScriptJob", "engine"),
     "deploy_features": ("airflow_provider_mlfeat.jobs.online.deploy:DeployFeaturesJob", "engine"),
     "load_online": ("airflow_provider_mlfeat.jobs.online.load:LoadOnlineJob", "engine"),
+    "ingest_stream": ("airflow_provider_mlfeat.jobs.online.ingest:IngestStreamJob", "redis"),
     "check_parity": ("airflow_provider_mlfeat.jobs.serving.parity:CheckParityJob", "server"),
     "switch_serving": ("airflow_provider_mlfeat.jobs.serving.switch:SwitchServingJob", "server"),
     "rollback_serving": ("airflow_provider_mlfeat.jobs.serving.switch:RollbackServingJob", "server"),
+    "check_drift": ("airflow_provider_mlfeat.jobs.serving.drift:CheckDriftJob", "server"),
     "predict": ("airflow_provider_mlfeat.jobs.serving.predict:PredictJob", "server"),
     "query": ("airflow_provider_mlfeat.jobs.query.job:QueryJob", "engine"),
 }

@@ -175,10 +175,10 @@ class StoredStrings(StringPool):
             super().order(code)
 
     def order_all(self, codes: Bits) -> None:
-        labelled = self._is_labelled.take(codes)
+        labelled = self._is_labelled.view(np.bool_).take(codes)
         if labelled.all():
             return
-        fresh = codes[labelled == 0]
+        fresh = codes[~labelled]
         for code in np.unique(fresh).tolist():
             self._codes[self.strings[code]] = code
         super().order_all(fresh)
