@@ -34,12 +34,12 @@ def get_provider_info() -> dict[str, Any]:
             for name, (url, tags) in _INTEGRATIONS.items()
         ],
         "operators": [
-            _modules("Feature SQL", "operators.job", "operators.files", "operators.features"),
+            _modules("Feature SQL", "operators.job", "operators.files", "operators.features", "operators.samples"),
             _modules("Delta Lake", "operators.tables", "operators.checks"),
-            _modules("Redis", "operators.online"),
+            _modules("Redis", "operators.online", "operators.serving"),
             _modules("MLflow", "operators.gate", "operators.registry", "operators.approval"),
         ],
-        "sensors": [_modules("Delta Lake", "sensors.tables"), _modules("MLflow", "sensors.models")],
+        "sensors": [_modules("Delta Lake", "sensors.tables"), _modules("MLflow", "sensors.models"), _modules("Redis", "sensors.serving")],
         "hooks": [
             _modules("Triton Inference Server", "hooks.triton"),
             _modules("MLflow", "hooks.mlflow"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from airflow_provider_mlfeat.serving.server.documentation import refusals
@@ -40,7 +41,7 @@ def _has_services(request: Request) -> bool:
     return bool(state.live.all() or state.live.failures) or state.settings.service != "default"
 
 
-@router.get("/metrics", responses=refusals(401), summary="Figures for Prometheus")
+@router.get("/metrics", response_class=PlainTextResponse, responses=refusals(401), summary="Figures for Prometheus")
 async def metrics(request: Request) -> Response:
     """Counts and times of this worker, or of all of them."""
     check_token(request, request.app.state.token)
