@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -151,13 +152,13 @@ def mlflow_errors(doing: str) -> Iterator[None]:
     except PermissionError as error:
         raise UserError(f"{doing}: no right to write to {error.filename or 'the artefact store'}") from error
     except OSError as error:
-        if error.errno in _READ_ONLY:
+        if error.errno in _UNWRITABLE:
             raise UserError(f"{doing}: {error.filename or 'the artefact store'}: {error.strerror}") from error
         raise
 
 
-# EROFS and ENOSPC: trying again does not help before somebody acts.
-_READ_ONLY = (30, 28)
+# Trying again does not help before somebody acts.
+_UNWRITABLE = (errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT)
 
 
 def _as_ours(error: Any, doing: str) -> MlfeatError:
