@@ -25,6 +25,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("airflow_provider_mlfeat.jobs.commands.data", "generate the data of the example pipelines"),
     "tables": ("airflow_provider_mlfeat.jobs.commands.tables", "list, show, restore, vacuum and drop tables"),
     "dataset": ("airflow_provider_mlfeat.jobs.commands.dataset", "build a dataset, or show one"),
+    "online": ("airflow_provider_mlfeat.jobs.commands.online", "deploy features, load and look into the online store"),
     "serve": ("airflow_provider_mlfeat.jobs.commands.serve", "answer requests over HTTP"),
     "models": ("airflow_provider_mlfeat.jobs.commands.models", "list, promote, roll back and fetch registered models"),
     "jobs": ("airflow_provider_mlfeat.jobs.commands.jobs", "list the kinds of job, or show one kind's fields"),
