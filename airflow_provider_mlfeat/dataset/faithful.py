@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from airflow_provider_mlfeat.dataset.counting import KeyCounts
+from airflow_provider_mlfeat.dataset.counting import DistinctKeys
 from airflow_provider_mlfeat.dataset.encoder import Field
-from airflow_provider_mlfeat.dataset.encoder.columns import Column, keys_of
+from airflow_provider_mlfeat.dataset.encoder.columns import Column, counted_keys
 from airflow_provider_mlfeat.dataset.fitting import MOST_KEYS
 
 DATA_INFO_FILE = "data_info.txt"
@@ -34,16 +34,17 @@ class TableSizes:
 
     def __init__(self, fields: Sequence[Field], seed: int) -> None:
         self._seed = seed
-        self._counts = [(field, KeyCounts(MOST_KEYS)) for field in fields]
+        self._keys = [(field, DistinctKeys(MOST_KEYS)) for field in fields]
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count the keys of rows."""
-        for field, counts in self._counts:
-            counts.add(keys_of(field, Column(field.column, batch.column(field.column), field.type), self._seed))
+        for field, seen in self._keys:
+            column = Column(field.column, batch.column(field.column), field.type)
+            seen.add(counted_keys(field, column, self._seed)[0])
 
     def finish(self) -> list[int]:
         """The number of keys of each field; NULL is one."""
-        return [len(counts) for _, counts in self._counts]
+        return [keys.finish() for _, keys in self._keys]
 
 
 def write_data_info(folder: Path, rows: Mapping[str, int], sizes: Sequence[int]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from airflow_provider_mlfeat.dataset.counting import KeyCounts
 from airflow_provider_mlfeat.dataset.encoder import SEED, Encoder, Field, Vocabulary
 from airflow_provider_mlfeat.dataset.encoder.canonical import type_name
-from airflow_provider_mlfeat.dataset.encoder.columns import Column, as_doubles, keys_of, logarithm
+from airflow_provider_mlfeat.dataset.encoder.columns import Column, as_doubles, counted_keys, logarithm
 from airflow_provider_mlfeat.dataset.encoder.fields import fixed_size
 from airflow_provider_mlfeat.dataset.encoder.hashing import NULL_BYTES, hash_bytes
 from airflow_provider_mlfeat.dataset.sampling import RowSample, row_numbers
@@ -98,7 +98,7 @@ class _VocabularyLearner:
         self._counts = KeyCounts(MOST_KEYS)
 
     def learn(self, column: Column, numbers: NDArray[np.uint64]) -> None:
-        self._counts.add(keys_of(self._field, column, self._seed))
+        self._counts.add(*counted_keys(self._field, column, self._seed))
         if self._counts.overflowed:
             raise UserError(
                 f"field '{self._field.name}': column '{self._field.column}' has more than {MOST_KEYS:,} different "

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from airflow_provider_mlfeat.dataset.encoder import SEED, Field
-from airflow_provider_mlfeat.dataset.encoder.columns import Column, keys_of
+from airflow_provider_mlfeat.dataset.encoder import SEED
+from airflow_provider_mlfeat.dataset.encoder.columns import Column
+from airflow_provider_mlfeat.dataset.encoder.hashing import NULL_BYTES, hash_bytes, hash_strings
 from airflow_provider_mlfeat.dataset.splits import SPLITS, combined_keys, moments_of
 
 # A column with more different values in a block than this is not suspected of being the label.
@@ -113,18 +114,20 @@ class _Suspect:
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
-        self._field = Field(name, name, "vocabulary", kind, non_finite="null")
+        self._kind = kind
         self._labels: dict[int, list[int]] = {}
 
     def add(self, batch: pa.RecordBatch, labels: NDArray[np.float32]) -> bool:
         """Look at rows; false when the column is beyond suspicion."""
-        column = Column(self.name, batch.column(self.name), self._field.type, "null")
-        if len(column.distinct) > _FEW:
+        column = Column(self.name, batch.column(self.name), self._kind, "null")
+        if column.codes is None or len(column.distinct) > _FEW:
             return False
-        keys, places = np.unique(keys_of(self._field, column, SEED), return_inverse=True)
-        positives = np.bincount(places, labels, len(keys)).astype(np.int64)
-        rows = np.bincount(places, minlength=len(keys))
+        keys = np.append(hash_strings(column.texts(), SEED), np.uint64(hash_bytes(NULL_BYTES, SEED)))
+        rows = np.bincount(column.codes, minlength=len(keys))
+        positives = np.bincount(column.codes, labels, len(keys)).astype(np.int64)
         for key, positive, all_rows in zip(keys.tolist(), positives.tolist(), rows.tolist(), strict=True):
+            if not all_rows:
+                continue
             seen = self._labels.setdefault(key, [0, 0])
             seen[0] += all_rows - positive
             seen[1] += positive

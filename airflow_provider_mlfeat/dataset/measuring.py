@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_mlfeat.dataset.counting import KeyCounts
+from airflow_provider_mlfeat.dataset.counting import DistinctKeys
 from airflow_provider_mlfeat.dataset.encoder import SEED, Field
-from airflow_provider_mlfeat.dataset.encoder.columns import Column, keys_of
+from airflow_provider_mlfeat.dataset.encoder.columns import Column, counted_keys, keys_of
 from airflow_provider_mlfeat.dataset.sampling import mix, row_numbers
 
-# Beyond so many different values it does not matter how many there are.
-MOST_MEASURED = 1 << 22
+# Beyond so many different values it does not matter how many there are to the last one.
+_EXACT = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Measured:
     :param type: its logical type.
     :param rows: how many rows there were.
     :param nulls: how many of them are NULL.
-    :param distinct: different values, NULL being one; None for more than can be counted.
+    :param distinct: different values, NULL being one; an estimate where there are many.
     :param contents: equal for columns with equal values in all rows.
     :param parts: how many elements each value has as a comma-separated list; 0 where that differs.
     """
@@ -34,7 +34,7 @@ class Measured:
     type: str
     rows: int
     nulls: int
-    distinct: int | None
+    distinct: int
     contents: int
     parts: int
 
@@ -48,7 +48,7 @@ class ColumnMeasure:
 
     def __init__(self, name: str, kind: str) -> None:
         self._field = Field(name, name, "vocabulary", kind, non_finite="null")
-        self._counts = KeyCounts(MOST_MEASURED)
+        self._distinct = DistinctKeys(_EXACT)
         self._rows, self._nulls, self._contents = 0, 0, 0
         self._fewest: int | None = None
         self._most = 0
@@ -58,7 +58,7 @@ class ColumnMeasure:
         values = batch.column(self._field.column)
         column = Column(self._field.column, values, self._field.type, "null")
         keys = keys_of(self._field, column, SEED)
-        self._counts.add(keys)
+        self._distinct.add(counted_keys(self._field, column, SEED)[0])
         numbers = row_numbers(self._rows, batch.num_rows, SEED)
         self._contents = (self._contents + int(mix(keys ^ numbers).sum(dtype=np.uint64))) & 0xFFFFFFFFFFFFFFFF
         self._rows += batch.num_rows
@@ -76,7 +76,7 @@ class ColumnMeasure:
             type=self._field.type,
             rows=self._rows,
             nulls=self._nulls,
-            distinct=None if self._counts.overflowed else len(self._counts),
+            distinct=self._distinct.finish(),
             contents=self._contents,
             parts=self._most if self._fewest == self._most else 0,
         )

@@ -101,13 +101,13 @@ def recommended(columns: Sequence[Measured]) -> Chosen:
 
 def _hopeless(column: Measured) -> str:
     """Why nothing can be learned from a column; '' where something can."""
-    if column.distinct is not None and column.distinct <= 1:
+    if column.distinct <= 1:
         return f"has one value in all {column.rows} training rows"
     if column.type in ("timestamp", "date"):
         return "is a point in time: take its parts, or how long ago it was, in the query"
     if column.type in ("string", "int"):
         present = column.rows - column.nulls
-        if column.distinct is not None and column.distinct * _ROWS_PER_VALUE > present:
+        if column.distinct * _ROWS_PER_VALUE > present:
             return f"has {column.distinct} different values in {present} training rows: it is an id"
     return ""
 
@@ -115,7 +115,7 @@ def _hopeless(column: Measured) -> str:
 def _fields_of(column: Measured) -> list[Field]:
     name = column.name
     is_real = column.type.startswith(("float", "decimal"))
-    few = column.distinct is not None and column.distinct <= (_BUCKETS if is_real else _FEW)
+    few = column.distinct <= (_BUCKETS if is_real else _FEW)
     category = Field(name, name, "vocabulary", min_frequency=_MIN_FREQUENCY, non_finite="null")
     if few or column.type == "bool":
         return [category]
@@ -134,7 +134,7 @@ def _fields_of(column: Measured) -> list[Field]:
             )
             for place in range(column.parts)
         ]
-    if column.distinct is None or column.distinct > _LARGEST_VOCABULARY:
+    if column.distinct > _LARGEST_VOCABULARY:
         category = Field(name, name, "hash", rows=_LARGEST_VOCABULARY, salt=name)
     # Whether a whole number counts or names something, nobody can see: it does both.
     return [category, _renamed(ranges, f"{name}.range")] if column.type == "int" else [category]

@@ -27,6 +27,9 @@ _DAY = 24 * _HOUR
 class Column:
     """A column's different values, and which of them each row has.
 
+    `distinct` holds the values, and `codes` the place of each row's value in it, the place after the last for NULL; a
+    column of hardly any repetitions has all its rows in `distinct`, and None as `codes`.
+
     :param name: the column's.
     :param values: its rows.
     :param kind: the logical type that it must have.
@@ -39,12 +42,12 @@ class Column:
         if non_finite == "null" and pa.types.is_floating(array.type):
             array = pc.if_else(pc.is_finite(array), array, pa.scalar(None, array.type))
         self._nulls: NDArray[np.bool_] | None = None
-        self._codes: NDArray[np.int32] | None = None
+        self.codes: NDArray[np.int32] | None = None
         if _is_repetitive(array):
             encoded = array.dictionary_encode()
             self.distinct = encoded.dictionary
             # NULL is the value after the last.
-            self._codes = np.asarray(encoded.indices.fill_null(len(self.distinct)))
+            self.codes = np.asarray(encoded.indices.fill_null(len(self.distinct)))
         else:
             self.distinct = array
             if array.null_count:
@@ -54,13 +57,13 @@ class Column:
 
     def spread(self, found: NDArray[Any], null: Any) -> NDArray[Any]:
         """What was found for each different value, for each row; `null` for rows without a value."""
-        if self._codes is None:
+        if self.codes is None:
             if self._nulls is not None:
                 found[self._nulls] = null
             return found
         table = np.empty(len(found) + 1, found.dtype)
         table[:-1], table[-1] = found, null
-        spread: NDArray[Any] = table[self._codes]
+        spread: NDArray[Any] = table[self.codes]
         return spread
 
     def texts(self) -> pa.Array:
@@ -79,6 +82,16 @@ class Column:
 def keys_of(field: Field, column: Column, seed: int) -> Keys:
     """The 64-bit key of each row, before any vocabulary; NULL has that of one zero byte."""
     return column.spread(_distinct_keys(field, column, seed), np.uint64(hash_bytes(NULL_BYTES, seed)))
+
+
+def counted_keys(field: Field, column: Column, seed: int) -> tuple[Keys, NDArray[np.int64] | None]:
+    """Keys with the number of rows that have them; None for one each. A key may come more than once."""
+    keys = _distinct_keys(field, column, seed)
+    if column.codes is None:
+        return keys, None
+    counts = np.bincount(column.codes, minlength=len(keys) + 1)
+    keys = np.append(keys, np.uint64(hash_bytes(NULL_BYTES, seed)))
+    return keys[counts > 0], counts[counts > 0]
 
 
 def ids_of(field: Field, column: Column, seed: int, vocabulary: Vocabulary | None) -> NDArray[np.int32]:
