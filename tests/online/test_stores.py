@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.online.features import FeatureService
 from airflow_provider_mlfeat.online.store import Load, LoadState, OnlineStore
+from airflow_provider_mlfeat.sql.catalog import TableDefinition
 from tests.online import shop
 from tests.online.conftest import OpenStore
 from tests.online.shop import create, deployed, put
@@ -193,7 +194,7 @@ def test_tables(store: OnlineStore) -> None:
     create(store)
     assert sorted(store.tables()) == [("", "person"), ("", "purchase"), ("", "visit")]
     assert store.table("", "PERSON").name == ("", "person")
-    other = shop.TableDefinition("", "visit", shop.definition("person").columns)
+    other = TableDefinition("", "visit", shop.definition("person").columns)
     with pytest.raises(UserError, match="the online store has a table 'visit' with other columns"):
         store.create_table(other)
     put(store, "visit", ANN)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.jobs.online.ingest import IngestStreamResult
 from airflow_provider_mlfeat.jobs.progress import Progress
 from airflow_provider_mlfeat.jobs.run import parse_spec, run
 from airflow_provider_mlfeat.online.features import FeatureService
@@ -118,6 +119,7 @@ def test_as_a_job(store: OnlineStore, stream: Stream, address: StoreAddress) -> 
     }
     source = {"host": "127.0.0.1", "port": stream.address.port}
     result = run(parse_spec({**document, "source": source}), Progress())
+    assert isinstance(result, IngestStreamResult)
     assert (result.entries, result.rows, result.rejected) == (1, 1, 0)
     with pytest.raises(UserError, match="a stream is in a Redis: give its host"):
         run(parse_spec({**document, "online": {"path": "x"}}), Progress())
