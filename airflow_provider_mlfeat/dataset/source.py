@@ -40,11 +40,14 @@ class Source:
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of some columns, or of all, in their order."""
+        # A whole row group as it lies in the file, and a few of them read ahead, are many times the size of a block.
+        sparing = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
         for batch in self.table.to_batches(
             columns=None if columns is None else list(columns),
             batch_size=_BLOCK_ROWS,
-            batch_readahead=2,
+            batch_readahead=1,
             fragment_readahead=1,
+            fragment_scan_options=sparing if isinstance(self.table, ds.FileSystemDataset) else None,
         ):
             if batch.num_rows:
                 yield batch
