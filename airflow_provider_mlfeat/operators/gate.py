@@ -45,12 +45,22 @@ class GateModelOperator(MLflowJobOperator, BranchMixIn):
     :param on_reject: in mode ``branch``, the task or tasks to go on with when it is not.
     :param registration_file: what an earlier registration wrote; it is deleted before anything is judged, so that
         nobody takes the earlier model for this one. (templated)
-    :param folder: of all decisions; the default lies below `root`. (templated)
+    :param output_folder: of all decisions; the default lies below `root`. (templated)
     :param root: folder of the tables, as for the operators on tables. (templated)
     """
 
     template_fields: Sequence[str] = (
-        *("model", "evaluation", "dataset", "rules", "model_name", "champion", "registration_file", "folder", "root"),
+        *(
+            "model",
+            "evaluation",
+            "dataset",
+            "rules",
+            "model_name",
+            "champion",
+            "registration_file",
+            "output_folder",
+            "root",
+        ),
         *MLflowJobOperator.template_fields,
     )
     template_fields_renderers: Mapping[str, str] = {"rules": "json", **JobOperator.template_fields_renderers}
@@ -69,7 +79,7 @@ class GateModelOperator(MLflowJobOperator, BranchMixIn):
         on_accept: str | Sequence[str] = (),
         on_reject: str | Sequence[str] = (),
         registration_file: str | None = None,
-        folder: str | None = None,
+        output_folder: str | None = None,
         root: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -84,7 +94,7 @@ class GateModelOperator(MLflowJobOperator, BranchMixIn):
         self.on_accept = on_accept
         self.on_reject = on_reject
         self.registration_file = registration_file
-        self.folder = folder
+        self.output_folder = output_folder
         self.root = root
         if mode not in _MODES:
             raise ValueError(f"mode is one of {', '.join(_MODES)}, not {mode!r}")
@@ -104,7 +114,7 @@ class GateModelOperator(MLflowJobOperator, BranchMixIn):
             "champion": self.champion,
             "work": "/".join(origin[name] for name in ("dag_id", "run_id", "task_id", "map_index")),
             "registration_file": self.registration_file or "",
-            "output": self.folder or "",
+            "output": self.output_folder or "",
             "root": self.root or str(conf.get("mlfeat", "tables_root", fallback="")),
             "tracking": self.tracking_document(),
         }

@@ -70,7 +70,7 @@ def gate(place: Path, tmp_path: Path, tracking: Tracking) -> Callable[..., GateM
             "evaluation": str(place / f"{name}-evaluation"),
             "dataset": str(place / "dataset"),
             "model_name": "shop",
-            "folder": str(tmp_path / "decisions"),
+            "output_folder": str(tmp_path / "decisions"),
             "mlflow_conn_id": CONNECTION,
             "runtime": "in_process",
         }
