@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlfeat.errors import MlfeatError, UserError
+from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.online.features import FeatureService
 from airflow_provider_mlfeat.serving import releases
 from airflow_provider_mlfeat.serving.columns import check_columns
@@ -145,10 +145,10 @@ class Live:
                     continue
                 try:
                     new = self.prepare(release)
-                except (MlfeatError, OSError, ValueError) as error:
+                except Exception as error:  # noqa: BLE001 - one release must not take the others down
                     complete = False
-                    self.failures[name] = str(error)
-                    log.error("release %s cannot answer: %s", release.name, error)
+                    self.failures[name] = str(error) or type(error).__name__
+                    log.error("release %s cannot answer: %s", release.name, self.failures[name])
                     continue
                 self._live[name] = new
                 self.failures.pop(name, None)
