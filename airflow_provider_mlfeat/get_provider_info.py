@@ -39,7 +39,11 @@ def get_provider_info() -> dict[str, Any]:
             _modules("Redis", "operators.online", "operators.serving"),
             _modules("MLflow", "operators.gate", "operators.registry", "operators.approval"),
         ],
-        "sensors": [_modules("Delta Lake", "sensors.tables"), _modules("MLflow", "sensors.models"), _modules("Redis", "sensors.serving")],
+        "sensors": [
+            _modules("Delta Lake", "sensors.tables"),
+            _modules("MLflow", "sensors.models"),
+            _modules("Redis", "sensors.serving"),
+        ],
         "hooks": [
             _modules("Triton Inference Server", "hooks.triton"),
             _modules("MLflow", "hooks.mlflow"),
