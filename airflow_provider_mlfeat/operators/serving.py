@@ -226,16 +226,18 @@ class RollbackServingOperator(ServerJobOperator):
     """Have a service answer with the release that was live before, features and model together.
 
     XCom, beside what every job returns: ``service``, ``release``, ``previous_release``, ``deployment``, ``plan_id``,
-    ``model_name`` and ``model_version``.
+    ``model_name``, ``model_version`` and ``rolled_back``.
 
     :param service: which service. (templated)
+    :param only_from: go back only where this release is live; None and empty go back from any. (templated)
     """
 
-    template_fields: Sequence[str] = ("service", *ServerJobOperator.template_fields)
+    template_fields: Sequence[str] = ("service", "only_from", *ServerJobOperator.template_fields)
 
-    def __init__(self, *, service: str = "default", **kwargs: Any) -> None:
+    def __init__(self, *, service: str = "default", only_from: int | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.service = service
+        self.only_from = only_from
 
     def build_spec(self, context: Context) -> dict[str, Any]:
         """A ``rollback_serving`` job."""
@@ -244,6 +246,7 @@ class RollbackServingOperator(ServerJobOperator):
             "online": self.online_place(),
             "server": self.server_place(),
             "service": self.service,
+            "only_from": optional_number(int, self.only_from, "only_from"),
         }
 
 

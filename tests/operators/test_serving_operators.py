@@ -72,8 +72,10 @@ def test_switch_and_back(context: Any, tmp_path: Path, monkeypatch: pytest.Monke
         result = operator.execute(context)
         assert (result["release"], result["switched"], result["model_version"]) == (number, True, str(number))
     assert operator.execute(context)["switched"] is False
-    back = RollbackServingOperator(task_id="r", runtime="in_process").execute(context)
-    assert (back["release"], back["model_version"]) == (1, "1")
+    stays = RollbackServingOperator(task_id="r", only_from="1", runtime="in_process").execute(context)
+    assert (stays["release"], stays["rolled_back"]) == (2, False)
+    back = RollbackServingOperator(task_id="r", only_from="2", runtime="in_process").execute(context)
+    assert (back["release"], back["model_version"], back["rolled_back"]) == (1, "1", True)
     with EmbeddedStore(tmp_path / "online") as store:
         assert releases.service(store.documents, "default").live == 1
         kept = releases.get_release(store.documents, "default", 2).model

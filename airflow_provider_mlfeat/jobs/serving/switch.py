@@ -59,12 +59,14 @@ class RollbackServingSpec(JobSpec):
 
     :param kind: ``rollback_serving``.
     :param service: which service.
+    :param only_from: go back only where this release is live; None goes back from any.
     :param online: the online store.
     :param server: servers that have to answer with the release before the job succeeds.
     """
 
     kind: Literal["rollback_serving"] = "rollback_serving"
     service: str = "default"
+    only_from: int | None = None
     online: OnlinePlace = OnlinePlace()
     server: ServerPlace = ServerPlace()
 
@@ -105,6 +107,7 @@ class RollbackServingResult(JobResult):
     :param plan_id: what features and model mean.
     :param model_name: its model; empty without one.
     :param model_version: that model's version.
+    :param rolled_back: whether another release was live before.
     """
 
     kind: Literal["rollback_serving"] = "rollback_serving"
@@ -115,6 +118,7 @@ class RollbackServingResult(JobResult):
     plan_id: str
     model_name: str
     model_version: str
+    rolled_back: bool
 
 
 class SwitchServingJob(Job[SwitchServingSpec, SwitchServingResult]):
@@ -183,12 +187,16 @@ class RollbackServingJob(Job[RollbackServingSpec, RollbackServingResult]):
 
         context.progress.stage("switch", unit="steps")
         with spec.online.open(context.secrets) as store:
-            now = releases.roll_back(store.documents, spec.service)
+            now = releases.service(store.documents, spec.service)
+            rolled_back = spec.only_from in (None, now.live)
+            if rolled_back:
+                now = releases.roll_back(store.documents, spec.service)
             assert now.live is not None
             release = releases.get_release(store.documents, spec.service, now.live)
         spec.server.wait_for(release, context)
-        log.info("service %s answers with release %d again", spec.service, release.number)
-        return RollbackServingResult(**_document(release, now.previous[-1] if now.previous else None))
+        log.info("service %s answers with release %d", spec.service, release.number)
+        previous = now.previous[-1] if now.previous else None
+        return RollbackServingResult(**_document(release, previous), rolled_back=rolled_back)
 
 
 def _document(release: Release, previous: int | None) -> dict[str, Any]:
