@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.dataset.encoder import ENCODER_FILE, Encoded, Encoder, Field
-from airflow_provider_mlfeat.dataset.faithful import TableSizes, write_data_info
+from airflow_provider_mlfeat.dataset.faithful import KeyFiles, TableSizes, write_data_info
 from airflow_provider_mlfeat.dataset.fitting import EncoderFitter
 from airflow_provider_mlfeat.dataset.folder import Dataset
 from airflow_provider_mlfeat.dataset.leakage import Finding, LeakageChecks
@@ -160,9 +160,12 @@ class _Build:
             )
             for number, name in enumerate(SPLITS)
         }
+        keys = KeyFiles(self._folder, encoder) if request.profile == "faithful" else None
         self._progress.stage("encode", total=self._source.rows)
         for batch, first, splits in self._rows():
             encoded, labels = encoder.encode(batch), labels_of(batch, request.label, first)
+            if keys is not None:
+                keys.write(batch, labels, splits)
             shards = shard_numbers(first, batch.num_rows, self._shards, request.seed)
             for number, name in enumerate(SPLITS):
                 places = np.flatnonzero(splits == number)
@@ -179,6 +182,8 @@ class _Build:
             writers["train"].shuffle(request.seed, self._progress.advance)
         for writer in writers.values():
             writer.close()
+        if keys is not None:
+            keys.close()
         return writers["train"].shards
 
     def _describe(

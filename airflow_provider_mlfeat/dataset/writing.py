@@ -47,7 +47,7 @@ class SplitWriter:
         stops = np.cumsum(shard_rows)
         self.shards = [(int(stop - size), int(size)) for stop, size in zip(stops, shard_rows, strict=True)]
         self._next = [start for start, _ in self.shards]
-        self._features = None if features is None else _FeaturesFile(folder / FEATURES_FILE, features)
+        self._features = None if features is None else RowsFile(folder / FEATURES_FILE, features)
 
     def write(self, rows: Encoded, labels: NDArray[np.float32], shards: NDArray[np.int64]) -> None:
         """Add rows, each to its part."""
@@ -83,23 +83,29 @@ class SplitWriter:
             self._features.close()
 
 
-class _FeaturesFile:
-    """A parquet file whose row groups do not depend on the blocks that rows come in."""
+class RowsFile:
+    """A parquet file whose row groups do not depend on the blocks that rows come in.
+
+    :param path: the file.
+    :param schema: of the rows.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
 
-    def write(self, features: pa.RecordBatch) -> None:
-        self._waiting.append(features)
-        self._rows += features.num_rows
+    def write(self, rows: pa.RecordBatch) -> None:
+        """Add rows."""
+        self._waiting.append(rows)
+        self._rows += rows.num_rows
         while self._rows >= _GROUP_ROWS:
             table = pa.Table.from_batches(self._waiting)
             self._writer.write_table(table.slice(0, _GROUP_ROWS), row_group_size=_GROUP_ROWS)
             self._waiting, self._rows = table.slice(_GROUP_ROWS).to_batches(), self._rows - _GROUP_ROWS
 
     def close(self) -> None:
+        """Complete the file."""
         if self._rows:
             self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=_GROUP_ROWS)
         self._writer.close()

@@ -75,6 +75,21 @@ def test_the_faithful_profile_gives_the_numbers_of_the_original(tmp_path: Path) 
     train = dataset.split("train")
     assert (train.ids == encoder.encode(trained).ids).all()
     assert (train.ids > 0).all()
+    # What the original trainer reads.
+    keys = pq.read_table(dataset.folder / "valid" / "valid.parquet")
+    assert keys.column_names == ["Label", *names]
+    assert keys.num_rows == 1393
+    assert keys.column("C4")[0].as_py() == encoder.keys_row(sample.slice(12523, 1).to_pylist()[0])[names.index("C4")]
+
+
+def test_the_faithful_profile_takes_names(tmp_path: Path) -> None:
+    fields = tuple(Field(name, column, "vocabulary") for name, column in (("C1", "shop"), ("I1", "items")))
+    dataset = build(tmp_path, request("positional", profile="faithful", fields=fields, shuffle=False), visits())
+    assert [field.name for field in dataset.encoder.fields] == ["I1", "C1"]
+    assert (dataset.folder / "data_info.txt").read_text().splitlines() == ["1600", "200", "200", "5,20"]
+    bad = (Field("I1", "items", "value"),)
+    with pytest.raises(UserError, match="field 'I1': profile 'faithful' takes name, column and kind 'vocabulary'"):
+        build(tmp_path, request("positional", profile="faithful", fields=bad), visits(), "bad")
 
 
 def test_every_row_is_in_one_split_with_its_label(tmp_path: Path) -> None:
@@ -219,7 +234,7 @@ def with_label(values: list[Any], kind: pa.DataType | None = None) -> pa.Table:
         (visits(), {"fields": (Field("x", "bought", "value"),)}, "field 'x' is made of the label column"),
         (visits(), {"fields": (Field("x", "price", "value"),)}, "there is no column 'price'"),
         (visits(), {"profile": "best"}, "profile 'best' is not known"),
-        (visits(), {"profile": "faithful"}, "makes the fields by itself"),
+        (visits(), {"profile": "recommended"}, "makes the fields by itself"),
         (visits(), {"split": Split("time", ("shop",))}, "time column 'shop' (is string|holds NULL)"),
         (visits(), {"split": Split("key", ("shops",))}, "split column 'shops' is not among the columns"),
     ],
