@@ -106,7 +106,9 @@ class _Recorder:
         self.strings = StringPool()
         self.prepared: list[SeriesKey] = []
 
-    def prepare(self, series: SeriesKey, schema: plan.Schema, ordered: Iterable[int]) -> None:
+    def prepare(
+        self, series: SeriesKey, schema: plan.Schema, ordered: Iterable[int], columns: Iterable[int] | None = None
+    ) -> None:
         if series not in self.prepared:
             self.prepared.append(series)
 

@@ -86,13 +86,21 @@ class EmbeddedHistory:
         self._by_object: dict[int, tuple[SeriesKey, _ReadSeries]] = {}
         self._long: dict[bytes, _LongHistory] = {}
         self._rows: dict[TableName, tuple[int, Rows]] = {}
+        self._seen: int | None = None
 
     @property
     def is_worn(self) -> bool:
         """See ``StoredHistory``."""
         return self._pool.labelled > _MOST_LABELLED
 
-    def prepare(self, series: SeriesKey, schema: Schema, ordered: Iterable[int]) -> None:
+    def revision(self) -> int:
+        """See ``StoredHistory``."""
+        seen, self._seen = self._seen, None
+        return self._documents.revision() if seen is None else seen
+
+    def prepare(
+        self, series: SeriesKey, schema: Schema, ordered: Iterable[int], columns: Iterable[int] | None = None
+    ) -> None:
         """See ``HistoryStore``."""
         known = self._series.get(series)
         if known is None:
@@ -112,6 +120,7 @@ class EmbeddedHistory:
         environment = self._environment
         with environment.lmdb.begin(buffers=True) as transaction:
             self._pool.refresh(transaction)
+            self._seen = self._documents.revision_in(transaction)
             return [self._fetch_one(transaction, self._find(one.series), one.key) for one in lookups]
 
     def _find(self, series: SeriesKey) -> _ReadSeries:
