@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.dataset.encoder import Encoded
 from airflow_provider_mlfeat.dataset.folder import FEATURES_FILE, IDS_FILE, LABELS_FILE, VALUES_FILE
+from airflow_provider_mlfeat.dataset.mapping import new_matrix
 from airflow_provider_mlfeat.dataset.sampling import row_numbers
 
 # A part of the training split is shuffled in memory: 170 MB for 41 fields.
@@ -41,9 +42,9 @@ class SplitWriter:
     ) -> None:
         folder.mkdir()
         rows = int(sum(shard_rows))
-        self._ids = _matrix(folder / IDS_FILE, np.int32, (rows, widths[0]))
-        self._values = _matrix(folder / VALUES_FILE, np.float32, (rows, widths[1]))
-        self._labels = _matrix(folder / LABELS_FILE, np.float32, (rows,))
+        self._ids = new_matrix(folder / IDS_FILE, np.int32, (rows, widths[0]))
+        self._values = new_matrix(folder / VALUES_FILE, np.float32, (rows, widths[1]))
+        self._labels = new_matrix(folder / LABELS_FILE, np.float32, (rows,))
         stops = np.cumsum(shard_rows)
         self.shards = [(int(stop - size), int(size)) for stop, size in zip(stops, shard_rows, strict=True)]
         self._next = [start for start, _ in self.shards]
@@ -109,7 +110,3 @@ class RowsFile:
         if self._rows:
             self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=_GROUP_ROWS)
         self._writer.close()
-
-
-def _matrix(path: Path, kind: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    return np.lib.format.open_memmap(path, "w+", kind, shape)

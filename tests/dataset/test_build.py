@@ -235,7 +235,12 @@ def with_label(values: list[Any], kind: pa.DataType | None = None) -> pa.Table:
         (visits(), {"fields": (Field("x", "price", "value"),)}, "there is no column 'price'"),
         (visits(), {"profile": "best"}, "profile 'best' is not known"),
         (visits(), {"profile": "recommended"}, "makes the fields by itself"),
-        (visits(), {"split": Split("time", ("shop",))}, "time column 'shop' (is string|holds NULL)"),
+        (visits(), {"split": Split("time", ("shop",))}, "time column 'shop' is string; it must be a timestamp"),
+        (
+            visits().set_column(1, "at", pa.array([None] * 2_000, pa.timestamp("us"))),
+            {"split": Split("time", ("at",))},
+            "time column 'at' is NULL in 2000 rows: every row needs its time",
+        ),
         (visits(), {"split": Split("key", ("shops",))}, "split column 'shops' is not among the columns"),
     ],
 )

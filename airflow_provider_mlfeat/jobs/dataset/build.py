@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -150,8 +151,10 @@ class BuildDatasetJob(Job[BuildDatasetSpec, BuildDatasetResult]):
         else:
             try:
                 build_dataset(request, source, target, context.scratch, context.progress)
-            except OSError:
+            except OSError as error:
                 # Another run of the same may have been first; anything else is an error.
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise UserError(f"{target.parent}: the disk is full; the dataset was not written") from None
                 if not target.exists():
                     raise
                 already = True
