@@ -183,7 +183,7 @@ def _killed(what: str, *arguments: object, after: float) -> list[str]:
     time.sleep(after)
     process.kill()
     rest = process.stdout.read()
-    process.wait()
+    assert process.wait() in (0, -9), f"'{what}' did not start"
     return [line for line in (first + rest).splitlines(keepends=False) if line][: (first + rest).count("\n")]
 
 
