@@ -1,4 +1,4 @@
-"""A load generator for one HTTP path: keep-alive connections, a fixed rate or as fast as it goes, nothing parsed but the status."""
+"""A load generator for one HTTP path: connections that stay open, a fixed rate or as fast as it goes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def requests(host: str, path: str, bodies: list[bytes]) -> Iterator[bytes]:
     return itertools.cycle(made)
 
 
-async def run(port: int, path: str, bodies: list[bytes], seconds: float, rate: float, connections: int) -> dict[str, float]:
+async def run(
+    port: int, path: str, bodies: list[bytes], seconds: float, rate: float, connections: int
+) -> dict[str, float]:
     """Ask for some seconds; a rate of 0 is as fast as answers come."""
     loop = asyncio.get_running_loop()
     pool = [(await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(connections)]

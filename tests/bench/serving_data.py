@@ -1,4 +1,4 @@
-"""What a server needs to answer: the bench's tables, features, a trained model, and an online store with a live release.
+"""What a server answers from: the bench's tables, features, a trained model, an online store with a live release.
 
 All of it is made by the jobs that a pipeline runs, once per size; what later runs need is kept.
 """

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from airflow_provider_mlfeat.errors import TransientError, UserError
+
+log = logging.getLogger("mlfeat.serve")
 
 
 class RefusalError(Exception):
@@ -51,3 +60,25 @@ class BusyError(RefusalError):
 
     def __init__(self) -> None:
         super().__init__(503, "the server is busy; try again", headers={"Retry-After": "1"})
+
+
+def refusal_of(request: Request, error: Exception) -> RefusalError:
+    """What a client is told about any error; our own are logged, and told without detail."""
+    if isinstance(error, RefusalError):
+        return error
+    if isinstance(error, UserError):
+        return RefusalError(400, str(error))
+    if isinstance(error, TransientError):
+        return RefusalError(503, str(error), headers={"Retry-After": "1"})
+    if isinstance(error, HTTPException):
+        return RefusalError(error.status_code, str(error.detail), headers=error.headers)
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return RefusalError(500, "an error of the server; its log says more")
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The answer to a request that failed."""
+    from airflow_provider_mlfeat.serving.server.documents import write_json
+
+    refusal = refusal_of(request, error)
+    return Response(write_json(refusal.to_document()), refusal.status, refusal.headers, media_type="application/json")

@@ -214,7 +214,7 @@ class Predictor:
         probability = None
         if one.model is not None and one.batcher is not None and one.release.model is not None:
             probability = await one.batcher.score(one.model.encoder.encode_row(named))
-            self._metrics.scores.labels(one.release.name).observe(probability)
+            self._metrics.score(one.release.name, probability)
             answer["model"] = {"name": one.release.model.name, "version": one.release.model.version}
             answer["probability"] = probability
             answer["class"] = int(probability >= one.release.threshold)
