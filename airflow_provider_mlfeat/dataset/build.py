@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.dataset.encoder import ENCODER_FILE, Encoded, Encoder, Field
+from airflow_provider_mlfeat.dataset.encoder.vocabulary import NULL, UNKNOWN
 from airflow_provider_mlfeat.dataset.faithful import KeyFiles, TableSizes, write_data_info
 from airflow_provider_mlfeat.dataset.fitting import EncoderFitter
 from airflow_provider_mlfeat.dataset.folder import Dataset
 from airflow_provider_mlfeat.dataset.leakage import Finding, LeakageChecks
 from airflow_provider_mlfeat.dataset.manifest import VERSION, Manifest
 from airflow_provider_mlfeat.dataset.profiles import Chosen, choose_fields
+from airflow_provider_mlfeat.dataset.report import REPORT_FILE, render_report
 from airflow_provider_mlfeat.dataset.request import Request
 from airflow_provider_mlfeat.dataset.source import Source, labels_of
 from airflow_provider_mlfeat.dataset.splits import SPLITS, TRAIN, Assignment, Split, settle
@@ -59,11 +61,13 @@ def build_dataset(request: Request, source: Source, target: Path, scratch: Path,
 
 @dataclass
 class _Counts:
-    """What the fitting pass counts."""
+    """What the passes count: rows, and for each field how many are out of vocabulary or NULL."""
 
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     positives: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     shards: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    unknown: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    nulls: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 class _Build:
@@ -172,6 +176,8 @@ class _Build:
                 if not len(places):
                     continue
                 rows = Encoded(encoded.ids[places], encoded.values[places])
+                counts.unknown[name] = counts.unknown.get(name, 0) + (rows.ids == UNKNOWN).sum(0)
+                counts.nulls[name] = counts.nulls.get(name, 0) + (rows.ids == NULL).sum(0)
                 writers[name].write(
                     rows, labels[places], shards[places] if number == TRAIN else np.zeros(len(places), np.int64)
                 )
@@ -204,10 +210,7 @@ class _Build:
             plan_id=source.plan_id,
             feature_set=source.description,
             profile=request.profile,
-            fields=[
-                {"name": one.name, "column": one.column, "kind": one.kind, "size": one.size}
-                for one in encoder.id_fields
-            ],
+            fields=[_described(one, place, counts) for place, one in enumerate(encoder.id_fields)],
             values=[{"name": one.name, "column": one.column, "kind": one.kind} for one in encoder.value_fields],
             dropped=chosen.dropped,
             label=request.label,
@@ -220,7 +223,17 @@ class _Build:
             warnings=self._warnings,
             files=found,
         )
+        (self._folder / REPORT_FILE).write_text(render_report(manifest), encoding="utf-8")
         manifest.write(self._folder)
+
+
+def _described(one: Field, place: int, counts: _Counts) -> dict[str, Any]:
+    """A field in the manifest: what it is, and which shares of each split are NULL and out of vocabulary."""
+    shares = {
+        what: {name: round(int(found[name][place]) / counts.rows[name], 6) for name in SPLITS}
+        for what, found in (("null", counts.nulls), ("unknown", counts.unknown))
+    }
+    return {"name": one.name, "column": one.column, "kind": one.kind, "size": one.size, **shares}
 
 
 def _chosen(batch: pa.RecordBatch, mask: NDArray[np.bool_]) -> pa.RecordBatch:

@@ -25,7 +25,8 @@ class Manifest:
     :param feature_set: where the rows come from: ``reference`` (``name@3``), ``name``, ``version``, ``uri`` and
         ``fingerprint``; for a file, its path and digest.
     :param profile: ``faithful``, ``recommended``, ``numeric`` or ``declared``.
-    :param fields: of the ids matrix, in order: name, column, kind and size.
+    :param fields: of the ids matrix, in order: name, column, kind, size, and by split the shares of rows that are
+        ``null``, and ``unknown``, which is out of vocabulary.
     :param values: of the values matrix, in order: name, column and kind.
     :param dropped: columns that the profile left out: column and reason.
     :param label: the label's column.

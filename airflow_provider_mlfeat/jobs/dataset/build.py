@@ -269,6 +269,9 @@ def _name(spec: BuildDatasetSpec) -> str:
 
 
 def _result(dataset: Dataset, already: bool) -> BuildDatasetResult:
+    from airflow_provider_mlfeat.dataset.manifest import MANIFEST_FILE
+    from airflow_provider_mlfeat.dataset.report import REPORT_FILE
+
     manifest = dataset.manifest
     rows, positives = manifest.rows, manifest.positives
     for name, count in rows.items():
@@ -298,5 +301,9 @@ def _result(dataset: Dataset, already: bool) -> BuildDatasetResult:
         dropped={one["column"]: one["reason"] for one in manifest.dropped},
         warnings=tuple(manifest.warnings),
         already_built=already,
-        artifacts=(Artifact.of("manifest", dataset.folder / "dataset.json"),),
+        artifacts=tuple(
+            Artifact.of(name, dataset.folder / file)
+            for name, file in (("manifest", MANIFEST_FILE), ("report", REPORT_FILE))
+            if (dataset.folder / file).exists()
+        ),
     )
