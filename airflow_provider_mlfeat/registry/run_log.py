@@ -159,15 +159,18 @@ def _is_number(value: Any) -> bool:
 
 
 @contextmanager
-def open_run(tracking: Tracking, key: str, name: str, tags: Mapping[str, str] | None = None) -> Iterator[RunLog]:
+def open_run(
+    tracking: Tracking, key: str, name: str, tags: Mapping[str, str] | None = None, *, system_seconds: float = 10.0
+) -> Iterator[RunLog]:
     """A run for the time of a ``with`` block: finished when it ends well, failed or killed when it does not.
 
     :param tracking: the MLflow.
     :param key: the run's identity; the same key goes on in the same run.
     :param name: of the run, for people.
     :param tags: of the run.
+    :param system_seconds: the pause between two looks at processor and memory; 0 is never.
     """
-    run = RunLog(tracking, key, name, tags)
+    run = RunLog(tracking, key, name, tags, system_seconds=system_seconds)
     try:
         yield run
     except CancelledError:
