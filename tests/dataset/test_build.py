@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +312,39 @@ def test_a_damaged_dataset_is_refused(tmp_path: Path) -> None:
     (folder / "dataset.json").write_text("{")
     with pytest.raises(UserError, match="is damaged: it is no JSON"):
         Dataset.open(folder)
+
+
+SLOW_BUILD = """
+import sys, time
+from pathlib import Path
+from airflow_provider_mlfeat.dataset.build import build_dataset
+from tests.dataset.tables import Stages, source_of, visits
+from tests.dataset.test_build import request
+
+class Slow(Stages):
+    def stage(self, name, total=None, unit="rows"):
+        super().stage(name, total, unit)
+        print(name, flush=True)
+        time.sleep(0.3)
+
+build_dataset(request("time"), source_of(visits()), Path(sys.argv[1]), Path(sys.argv[2]), Slow())
+"""
+
+
+@pytest.mark.parametrize("stage", ["encode", "digest"])
+def test_a_killed_build_leaves_no_dataset_and_is_no_hindrance(tmp_path: Path, stage: str) -> None:
+    (tmp_path / "scratch").mkdir()
+    folder = tmp_path / "datasets"
+    command = [sys.executable, "-c", SLOW_BUILD, str(folder / "x"), str(tmp_path / "scratch")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.strip() == stage:
+                time.sleep(0.1)
+                child.kill()
+    assert [path.name.startswith(".mlfeat-staging-") for path in folder.iterdir()] == [True]
+    build_dataset(request("time"), source_of(visits()), folder / "x", tmp_path / "scratch", Stages())
+    assert [path.name for path in folder.iterdir()] == ["x"]
+    Dataset.open(folder / "x").check()
