@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_mlfeat.errors import MissingExtraError, TransientError, UserError
+from airflow_provider_mlfeat.errors import MissingExtraError, StorageError, TransientError, UserError
 
 _FILE = "data.mdb"
 # Address space, not disk: the file grows with what is stored.
@@ -99,18 +99,18 @@ def storage_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (lmdb.MapFullError, lmdb.DiskError) as error:
-        raise UserError(f"the online store in '{folder}' is full; nothing of this change was kept ({error})") from error
+        raise StorageError(f"the online store in '{folder}' is full; nothing of this change was kept ({error})") from error
     except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.PageNotFoundError) as error:
         message = f"the files of the online store in '{folder}' are damaged ({error})"
-        raise UserError(f"{message}: restore the folder from a copy, or move it away and load again") from error
+        raise StorageError(f"{message}: restore the folder from a copy, or move it away and load again") from error
     except (lmdb.ReadersFullError, lmdb.TxnFullError, lmdb.LockError) as error:
         raise TransientError(f"the online store in '{folder}' is busy: {error}") from error
     except PermissionError as error:
-        raise UserError(f"the online store in '{folder}' may not be used: permission denied") from error
+        raise StorageError(f"the online store in '{folder}' may not be used: permission denied") from error
     except (lmdb.Error, OSError) as error:
         if "No space left" in str(error) or getattr(error, "errno", None) == 28:
             message = f"the disk of the online store in '{folder}' is full; nothing of this change was kept"
-            raise UserError(message) from error
+            raise StorageError(message) from error
         if "Permission denied" in str(error) or "Read-only" in str(error):
-            raise UserError(f"the online store in '{folder}' may not be used: {error}") from error
+            raise StorageError(f"the online store in '{folder}' may not be used: {error}") from error
         raise TransientError(f"the online store in '{folder}': {error}") from error
