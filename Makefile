@@ -4,13 +4,16 @@ PYTHON_BIN := .venv/bin
 DAG ?= load_and_extract
 PORT ?= 8080
 
-.PHONY: help install demo up down test test-quick test-docker conformance soak bench lint format docs lock docker-engine docker-image clean
+.PHONY: help install triton demo up down test test-quick test-docker conformance soak bench lint format docs lock docker-engine docker-image clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: ## make .venv with the locked packages
 	@scripts/install
+
+triton: ## make .venv-triton: a Triton server from PyPI with what its models import
+	@scripts/install_triton
 
 demo: install ## run an example pipeline in a real local Airflow, start to end
 	@$(PYTHON_BIN)/python scripts/demo.py --dag $(DAG)

@@ -37,9 +37,11 @@ def get_provider_info() -> dict[str, Any]:
             _modules("Feature SQL", "operators.job", "operators.files", "operators.features", "operators.samples"),
             _modules("Delta Lake", "operators.tables", "operators.checks"),
             _modules("Redis", "operators.online", "operators.serving"),
+            _modules("Triton Inference Server", "operators.triton"),
             _modules("MLflow", "operators.gate", "operators.registry", "operators.approval"),
         ],
         "sensors": [
+            _modules("Triton Inference Server", "sensors.triton"),
             _modules("Delta Lake", "sensors.tables"),
             _modules("MLflow", "sensors.models"),
             _modules("Redis", "sensors.serving"),
@@ -54,6 +56,7 @@ def get_provider_info() -> dict[str, Any]:
             _modules("Feature SQL", "triggers.job"),
             _modules("Delta Lake", "triggers.tables"),
             _modules("MLflow", "triggers.models"),
+            _modules("Triton Inference Server", "triggers.triton"),
         ],
         "connection-types": CONNECTION_TYPES,
         "extra-links": [
@@ -61,6 +64,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_mlfeat.links.report.ReportLink",
             "airflow_provider_mlfeat.links.mlflow.MLflowRunLink",
             "airflow_provider_mlfeat.links.mlflow.ModelVersionLink",
+            "airflow_provider_mlfeat.links.triton.TritonModelLink",
         ],
         "config": {
             "mlfeat": {

@@ -39,6 +39,10 @@ _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "rollback_serving": ("airflow_provider_mlfeat.jobs.serving.switch:RollbackServingJob", "server"),
     "check_drift": ("airflow_provider_mlfeat.jobs.serving.drift:CheckDriftJob", "server"),
     "predict": ("airflow_provider_mlfeat.jobs.serving.predict:PredictJob", "server"),
+    "deploy_triton_model": ("airflow_provider_mlfeat.jobs.triton.deploy:DeployTritonModelJob", "triton"),
+    "rollback_triton_model": ("airflow_provider_mlfeat.jobs.triton.control:RollbackTritonModelJob", "triton"),
+    "unload_triton_model": ("airflow_provider_mlfeat.jobs.triton.control:UnloadTritonModelJob", "triton"),
+    "triton_infer": ("airflow_provider_mlfeat.jobs.triton.infer:TritonInferJob", "triton"),
     "query": ("airflow_provider_mlfeat.jobs.query.job:QueryJob", "engine"),
 }
 

@@ -49,9 +49,7 @@ def write_model(
     numbers = random.normal(size=(golden_rows, values)).astype(np.float32)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
     inputs: dict[str, Any] = {"INPUT_0": ids, **({"INPUT_1": numbers} if values else {})}
     outputs = session.run(["OUTPUT_0"], inputs)[0] + np.float32(golden_shift)
     np.savez(folder / "golden.npz", ids=ids, values=numbers, outputs=outputs.reshape(-1))
@@ -113,7 +111,11 @@ def _deep_fm(
         layer = node("Relu", [node("Gemm", [layer, weights, bias], f"g{number}")], f"r{number}")
         wide = units
     deep = node("Gemm", [layer, constant("w", drawn(wide, 1)), constant("b", drawn(1))], "deep")
-    node("Sigmoid", [node("Add", [deep, node("Mul", [second, constant("half", np.float32(0.1))], "fm")], "logit")], "OUTPUT_0")
+    node(
+        "Sigmoid",
+        [node("Add", [deep, node("Mul", [second, constant("half", np.float32(0.1))], "fm")], "logit")],
+        "OUTPUT_0",
+    )
     inputs = [helper.make_tensor_value_info("INPUT_0", TensorProto.INT64, ["rows", fields])]
     if values:
         inputs.append(helper.make_tensor_value_info("INPUT_1", TensorProto.FLOAT, ["rows", values]))
