@@ -14,6 +14,7 @@ _INTEGRATIONS = {
         ["ai-inference"],
     ),
     "MLflow": ("https://mlflow.org/docs/latest/", ["machine-learning"]),
+    "PyTorch": ("https://docs.pytorch.org/docs/stable/", ["machine-learning"]),
     "Redis": ("https://redis.io/docs/latest/", ["software"]),
     "Spark": ("https://spark.apache.org/docs/latest/", ["apache"]),
     "Delta Lake": ("https://delta-io.github.io/delta-rs/", ["software"]),
@@ -38,6 +39,7 @@ def get_provider_info() -> dict[str, Any]:
             _modules("Delta Lake", "operators.tables", "operators.checks"),
             _modules("Redis", "operators.online", "operators.serving"),
             _modules("Triton Inference Server", "operators.triton"),
+            _modules("PyTorch", "operators.dataset", "operators.training"),
             _modules("MLflow", "operators.gate", "operators.registry", "operators.approval"),
         ],
         "sensors": [

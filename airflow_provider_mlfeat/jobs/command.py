@@ -27,6 +27,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "dataset": ("airflow_provider_mlfeat.jobs.commands.dataset", "build a dataset, or show one"),
     "online": ("airflow_provider_mlfeat.jobs.commands.online", "deploy features, load and look into the online store"),
     "serve": ("airflow_provider_mlfeat.jobs.commands.serve", "answer requests over HTTP"),
+    "train": ("airflow_provider_mlfeat.jobs.commands.train", "train a model on a dataset"),
+    "evaluate": ("airflow_provider_mlfeat.jobs.commands.evaluate", "judge a model on a split of a dataset"),
     "models": ("airflow_provider_mlfeat.jobs.commands.models", "list, promote, roll back and fetch registered models"),
     "triton": (
         "airflow_provider_mlfeat.jobs.commands.triton",

@@ -26,6 +26,8 @@ _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "extract_features": ("airflow_provider_mlfeat.jobs.tables.extract:ExtractFeaturesJob", "engine"),
     "export": ("airflow_provider_mlfeat.jobs.tables.export:ExportJob", "engine"),
     "build_dataset": ("airflow_provider_mlfeat.jobs.dataset.build:BuildDatasetJob", "train"),
+    "train_model": ("airflow_provider_mlfeat.jobs.training.train:TrainModelJob", "train"),
+    "evaluate_model": ("airflow_provider_mlfeat.jobs.training.evaluate:EvaluateModelJob", "train"),
     "gate_model": ("airflow_provider_mlfeat.jobs.models.gate:GateModelJob", "train"),
     "register_model": ("airflow_provider_mlfeat.jobs.models.register:RegisterModelJob", "mlflow"),
     "promote_model": ("airflow_provider_mlfeat.jobs.models.promote:PromoteModelJob", "mlflow"),

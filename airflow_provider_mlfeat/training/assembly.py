@@ -17,6 +17,7 @@ from airflow_provider_mlfeat.dataset.encoder import ENCODER_FILE
 from airflow_provider_mlfeat.dataset.folder import Dataset
 from airflow_provider_mlfeat.training.evaluation.importance import Importance, permutation_importance
 from airflow_provider_mlfeat.training.evaluation.judgement import SplitJudgement, judge_split
+from airflow_provider_mlfeat.training.evaluation.scoring import score
 from airflow_provider_mlfeat.training.examples import Examples
 from airflow_provider_mlfeat.training.golden import Golden, choose_rows, write_features
 from airflow_provider_mlfeat.training.model_folder import (
@@ -142,18 +143,6 @@ def _judge(
         scores = score(model, examples, progress, cancellation)
         judgements[name] = judge_split(np.asarray(examples.labels), scores, intervals=True)
     return judgements
-
-
-def score(
-    model: TrainedModel, examples: Examples, progress: TrainingProgress, cancellation: TrainingCancellation
-) -> npt.NDArray[np.float32]:
-    """Probabilities of all rows, each once, a part of them at a time."""
-    scores = []
-    for block in examples.blocks(65_536):
-        cancellation.check()
-        scores.append(model.predict(block.ids, block.values))
-        progress.advance(len(block))
-    return np.concatenate(scores) if scores else np.zeros(0, dtype=np.float32)
 
 
 def _write_report(

@@ -10,11 +10,15 @@ from pydantic import Field
 
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.jobs.fingerprint import code_version
+from airflow_provider_mlfeat.jobs.models.tracking import TrackingSpec
+from airflow_provider_mlfeat.jobs.models.tracking import TrackingSpec
+from airflow_provider_mlfeat.jobs.models.training_log import training_log
 from airflow_provider_mlfeat.jobs.spec import Artifact, Job, JobContext, JobResult, JobSpec, parse_document
 from airflow_provider_mlfeat.jobs.training.places import folder_of
 
 if TYPE_CHECKING:
     from airflow_provider_mlfeat.dataset.folder import Dataset
+    from airflow_provider_mlfeat.jobs.models.training_log import TrainingLog
     from airflow_provider_mlfeat.training.kinds import Settings
     from airflow_provider_mlfeat.training.trained_model import TrainedModel
 
@@ -32,6 +36,7 @@ class TrainModelSpec(JobSpec):
     :param name: of the folder that the models are kept in; empty is the model's kind.
     :param output: folder of all models; empty is ``.models/`` below `root`.
     :param root: where tables are; empty is ``$MLFEAT_TABLES``, else ``tables/`` below the state directory.
+    :param tracking: the MLflow that the training is logged to while it goes on; None logs to none.
     """
 
     kind: Literal["train_model"] = "train_model"
@@ -41,6 +46,7 @@ class TrainModelSpec(JobSpec):
     name: str = ""
     output: str = ""
     root: str = ""
+    tracking: TrackingSpec | None = None
 
 
 class TrainModelResult(JobResult):
@@ -63,6 +69,10 @@ class TrainModelResult(JobResult):
     :param test_pr_auc: on the test rows.
     :param test_logloss: on the test rows.
     :param already_trained: whether an earlier run had made this model.
+    :param run_id: of the MLflow run; empty without MLflow, and where the model was there already.
+    :param run_url: that run's page.
+    :param run_id: the MLflow run of this training; empty without one.
+    :param run_url: the run's page; empty where there is none.
     """
 
     kind: Literal["train_model"] = "train_model"
@@ -82,6 +92,8 @@ class TrainModelResult(JobResult):
     test_pr_auc: float | None
     test_logloss: float | None
     already_trained: bool
+    run_id: str = ""
+    run_url: str = ""
 
 
 class TrainModelJob(Job[TrainModelSpec, TrainModelResult]):
@@ -107,15 +119,20 @@ class TrainModelJob(Job[TrainModelSpec, TrainModelResult]):
         recipe = recipe_of(dataset, settings)
         target = folder_of(spec.root, spec.output, "models", spec.name or _plain(spec.model), recipe)
         found = find_recipe([target], recipe)
+        run: dict[str, str] = {}
         if found is None:
-            model = _train(dataset, settings, recipe, target, context)
+            name = f"{dataset.manifest.feature_set.get('name') or 'model'} {spec.model} {recipe[:8]}"
+            with training_log(spec.tracking, context.secrets, recipe, name, context.progress) as told:
+                model = _train(dataset, settings, recipe, target, context, told)
+                told.finish(model)
+            run = told.run
         else:
             log.info("a model of this dataset, these settings and this code is there: %s", found)
             model = TrainedModel.open(found)
         context.progress.stage("check", unit="files")
         difference = model.check()
         log.info("model %s: golden rows differ by %.1e at most", model.folder, difference)
-        return _result(dataset, model, found is not None)
+        return _result(dataset, model, found is not None).model_copy(update=run).model_copy(update=run)
 
 
 def read_settings(model: str, given: dict[str, Any], profile: str) -> Settings:
@@ -135,17 +152,24 @@ def recipe_of(dataset: Dataset, settings: Settings) -> str:
     return files.digest_text(files.canonical_json(asked))
 
 
-def _train(dataset: Dataset, settings: Settings, recipe: str, target: Path, context: JobContext) -> TrainedModel:
+def _train(
+    spec: TrainModelSpec, dataset: Dataset, settings: Settings, recipe: str, target: Path, context: JobContext
+) -> tuple[TrainedModel, dict[str, str]]:
+    """The model, and id and page of the run that MLflow has of it."""
+    from airflow_provider_mlfeat.jobs.models.training_log import training_log
     from airflow_provider_mlfeat.training.assembly import assemble
     from airflow_provider_mlfeat.training.kinds import train_model
     from airflow_provider_mlfeat.training.splits import training_data
 
     # Beside the model, where the next try of the task finds it, on whatever machine that runs.
     checkpoints = target.parent / f".checkpoints-{target.name}"
-    outcome = train_model(training_data(dataset), settings, context.progress, context.cancellation, checkpoints)
-    model = assemble(target, dataset, outcome, recipe, context.progress, context.cancellation)
+    name = spec.name or _plain(spec.model)
+    with training_log(spec.tracking, context.secrets, recipe, name, context.progress, model_kind=spec.model) as told:
+        outcome = train_model(training_data(dataset), settings, told, context.cancellation, checkpoints)
+        model = assemble(target, dataset, outcome, recipe, told, context.cancellation)
+        run = told.finish(model)
     files.remove(checkpoints)
-    return model
+    return model, run
 
 
 def _plain(model: str) -> str:
