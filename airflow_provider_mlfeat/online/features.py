@@ -107,8 +107,9 @@ class FeatureService:
 
     def _look(self) -> None:
         """See what is deployed now."""
-        self._revision = self._store.documents.revision()
-        self._draft, self._served = self._store.documents.read(), {}
+        # The revision first, so that a change between the two is seen next time; kept only when both were heard.
+        revision, draft = self._store.documents.revision(), self._store.documents.read()
+        self._revision, self._draft, self._served = revision, draft, {}
         series = {name: table["series"] for name, table in self._draft.list("table/").items()}
         if series != self._series:
             # Programs know where their series are.
