@@ -58,6 +58,8 @@ class RunLog:
         self._wake = threading.Event()
         self._ending = False
         self._complete = False
+        # What the spool said of the run when it was closed.
+        self._known: dict[str, Any] = {}
         self._system = SystemMetrics(system_seconds, self.metrics)
         self._thread = threading.Thread(target=self._send, name="mlflow", daemon=True)
         self._thread.start()
@@ -65,12 +67,12 @@ class RunLog:
     @property
     def run_id(self) -> str:
         """The run's id; empty until MLflow has given one."""
-        return str(self._spool.sent["run_id"])
+        return str((self._known or self._spool.sent)["run_id"])
 
     @property
     def page(self) -> str:
         """Address of the run's page; empty until there is one."""
-        sent = self._spool.sent
+        sent = self._known or self._spool.sent
         return self.tracking.run_page(sent["experiment_id"], sent["run_id"]) if sent["run_id"] else ""
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
@@ -115,6 +117,7 @@ class RunLog:
         self._ending = True
         self._wake.set()
         self._thread.join(self._patience)
+        self._known = self._spool.sent
         if self._complete:
             self._spool.remove()
         else:
