@@ -11,7 +11,6 @@ from pydantic import Field
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.jobs.fingerprint import code_version
 from airflow_provider_mlfeat.jobs.models.tracking import TrackingSpec
-from airflow_provider_mlfeat.jobs.models.tracking import TrackingSpec
 from airflow_provider_mlfeat.jobs.models.training_log import training_log
 from airflow_provider_mlfeat.jobs.spec import Artifact, Job, JobContext, JobResult, JobSpec, parse_document
 from airflow_provider_mlfeat.jobs.training.places import folder_of
@@ -132,7 +131,7 @@ class TrainModelJob(Job[TrainModelSpec, TrainModelResult]):
         context.progress.stage("check", unit="files")
         difference = model.check()
         log.info("model %s: golden rows differ by %.1e at most", model.folder, difference)
-        return _result(dataset, model, found is not None).model_copy(update=run).model_copy(update=run)
+        return _result(dataset, model, found is not None).model_copy(update=run)
 
 
 def read_settings(model: str, given: dict[str, Any], profile: str) -> Settings:
@@ -153,23 +152,18 @@ def recipe_of(dataset: Dataset, settings: Settings) -> str:
 
 
 def _train(
-    spec: TrainModelSpec, dataset: Dataset, settings: Settings, recipe: str, target: Path, context: JobContext
-) -> tuple[TrainedModel, dict[str, str]]:
-    """The model, and id and page of the run that MLflow has of it."""
-    from airflow_provider_mlfeat.jobs.models.training_log import training_log
+    dataset: Dataset, settings: Settings, recipe: str, target: Path, context: JobContext, told: TrainingLog
+) -> TrainedModel:
     from airflow_provider_mlfeat.training.assembly import assemble
     from airflow_provider_mlfeat.training.kinds import train_model
     from airflow_provider_mlfeat.training.splits import training_data
 
     # Beside the model, where the next try of the task finds it, on whatever machine that runs.
     checkpoints = target.parent / f".checkpoints-{target.name}"
-    name = spec.name or _plain(spec.model)
-    with training_log(spec.tracking, context.secrets, recipe, name, context.progress, model_kind=spec.model) as told:
-        outcome = train_model(training_data(dataset), settings, told, context.cancellation, checkpoints)
-        model = assemble(target, dataset, outcome, recipe, told, context.cancellation)
-        run = told.finish(model)
+    outcome = train_model(training_data(dataset), settings, told, context.cancellation, checkpoints)
+    model = assemble(target, dataset, outcome, recipe, told, context.cancellation)
     files.remove(checkpoints)
-    return model, run
+    return model
 
 
 def _plain(model: str) -> str:
