@@ -209,6 +209,8 @@ def test_integers_of_any_width_and_nested_arrays_are_alike() -> None:
         ("int", True, "column 'x' takes int, not True"),
         ("int", 1.0, "column 'x' takes int, not 1.0"),
         ("float32", "1", "column 'x' takes float, not '1'"),
+        ("float32", 1e300, "column 'x' takes float32, and 1e\\+300 is too large for one"),
+        ("float32", float("nan"), "holds NaN or infinity"),
         ("float64", float("nan"), "holds NaN or infinity"),
         ("float64", float("inf"), "holds NaN or infinity"),
         ("bool", 1, "column 'x' takes bool, not 1"),
