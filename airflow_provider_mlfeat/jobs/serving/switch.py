@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,7 +13,7 @@ from pydantic import Field
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.online.place import OnlinePlace
-from airflow_provider_mlfeat.jobs.serving.server import ServerPlace
+from airflow_provider_mlfeat.jobs.serving.server import ServerPlace, triton_headers
 from airflow_provider_mlfeat.jobs.spec import Job, JobContext, JobResult, JobSpec
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class SwitchServingJob(Job[SwitchServingSpec, SwitchServingResult]):
                 label=spec.label,
                 threshold=spec.threshold,
             )
-            _try(store, release)
+            _try(store, release, context.secrets)
             added = releases.add_release(store.documents, release)
             before = releases.services(store.documents).get(spec.service)
             context.progress.stage("switch", unit="steps")
@@ -230,7 +231,7 @@ def _keep_model(spec: SwitchServingSpec) -> ModelReference | None:
     return ModelReference(name, spec.model_version, str(target), fingerprint, spec.backend, spec.endpoint)
 
 
-def _try(store: Any, release: Release) -> None:
+def _try(store: Any, release: Release, secrets: Mapping[str, str]) -> None:
     """All that a server does to get a release ready, before it goes live."""
     from airflow_provider_mlfeat.online.features import FeatureService
     from airflow_provider_mlfeat.serving.columns import check_columns
@@ -239,7 +240,7 @@ def _try(store: Any, release: Release) -> None:
     served = FeatureService(store).served(release.deployment)
     if release.model is None:
         return
-    model = ServedModel(release.model)
+    model = ServedModel(release.model, triton_headers(secrets))
     check_columns(release, served, model)
     model.scorer.close()
     if release.label and release.label in model.encoder.columns:

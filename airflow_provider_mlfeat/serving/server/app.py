@@ -55,7 +55,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the store, load what is live, and look for changes until the end."""
     live = Live(open_store(app.state.settings.store), app.state.settings, app.state.metrics)
     app.state.live, app.state.predictor = live, Predictor(live, app.state.metrics)
-    await asyncio.to_thread(live.refresh)
+    try:
+        await asyncio.to_thread(live.refresh)
+    except TransientError as error:
+        # A worker that comes up while the store is away must not end the server: it looks again.
+        log.warning("the store does not tell what is live: %s", error)
     # What is there now stays: the collector need not walk it again and again while requests wait.
     gc.collect()
     gc.freeze()
@@ -68,9 +72,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _watch(live: Live, seconds: float) -> None:
+    said = ""
     while True:
         await asyncio.sleep(seconds)
         try:
             await asyncio.to_thread(live.refresh)
         except Exception as error:  # noqa: BLE001 - the next look may succeed; the live release goes on answering
-            log.warning("the store does not tell what is live: %s", error)
+            if str(error) != said:
+                said = str(error)
+                log.warning("the store does not tell what is live: %s", said)
+        else:
+            said = ""

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from starlette.requests import Request
 
-from airflow_provider_mlfeat.serving.server.failures import BadRequestError, BusyError, RefusalError
+from airflow_provider_mlfeat.serving.server.failures import COME_BACK, BadRequestError, BusyError, RefusalError
 
 
 class Gate:
@@ -52,7 +52,7 @@ class _Pass:
         try:
             await self._deadline.__aexit__(kind, error, trace)
         except TimeoutError:
-            raise RefusalError(504, f"no answer within {self._gate.seconds:g} s") from None
+            raise RefusalError(504, f"no answer within {self._gate.seconds:g} s", headers=COME_BACK) from None
 
 
 async def read_body(request: Request, largest: int) -> bytes:

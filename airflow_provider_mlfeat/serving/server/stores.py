@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.store import OnlineStore
 
 PASSWORD_VARIABLE = "MLFEAT_REDIS_PASSWORD"  # noqa: S105 - a name
+# A call is tried three times; all of it has to fit into the deadline of a request.
+_SECONDS = 0.5
 _OPTIONS = ("cluster", "key_prefix", "ca_certificate", "timeout")
 
 
@@ -41,7 +43,7 @@ def parse_place(place: str) -> StoreAddress:
             ca_certificate=options.get("ca_certificate", ""),
             cluster=options.get("cluster", "").lower() in ("1", "true", "yes"),
             key_prefix=options.get("key_prefix", ""),
-            timeout=float(options.get("timeout", 5.0)),
+            timeout=float(options.get("timeout", _SECONDS)),
             login=unquote(parts.username or ""),
             password=os.environ.get(PASSWORD_VARIABLE, ""),
         )
