@@ -10,6 +10,7 @@ from airflow_provider_mlfeat.engine.history import Lookup, SeriesKey
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.stored_values import value_writer
 from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.online.embedded.environment import storage_errors
 from airflow_provider_mlfeat.online.embedded.records import (
     Header,
     Part,
@@ -117,11 +118,16 @@ class EmbeddedHistory:
 
     def fetch(self, lookups: Sequence[Lookup]) -> list[Block | None]:
         """See ``HistoryStore``; all blocks are of one moment."""
-        environment = self._environment
-        with environment.lmdb.begin(buffers=True) as transaction:
-            self._pool.refresh(transaction)
-            self._seen = self._documents.revision_in(transaction)
-            return [self._fetch_one(transaction, self._find(one.series), one.key) for one in lookups]
+        try:
+            with self._environment.lmdb.begin(buffers=True) as transaction:
+                self._pool.refresh(transaction)
+                self._seen = self._documents.revision_in(transaction)
+                return [self._fetch_one(transaction, self._find(one.series), one.key) for one in lookups]
+        except Exception as error:
+            # Only here, because a context around every request would cost more than a look-up.
+            with storage_errors(self._environment.folder):
+                raise error
+            raise
 
     def _find(self, series: SeriesKey) -> _ReadSeries:
         # A program looks up by the same few objects: finding them by what they are would cost more than the look-up.
