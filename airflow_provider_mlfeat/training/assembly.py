@@ -97,6 +97,7 @@ def assemble(
         manifest = replace(manifest, metrics={split: dict(one.metrics) for split, one in judgements.items()})
         progress.stage("report", unit="files")
         _write_report(folder, dataset, outcome, manifest, judgements, importance)
+        cancellation.check()
         manifest = replace(manifest, files=digests(folder))
         manifest = replace(manifest, fingerprint=identity(manifest))
         files.write_json(folder / MANIFEST, manifest.to_document())
