@@ -102,7 +102,7 @@ class RollbackServingResult(JobResult):
 
     :param kind: ``rollback_serving``.
     :param service: which service.
-    :param release: number of the release that is live again.
+    :param release: number of the release that is live; 0 where the service has none.
     :param previous_release: number of the one before it; None without one.
     :param deployment: its features, ``name@version``.
     :param plan_id: what features and model mean.
@@ -120,6 +120,18 @@ class RollbackServingResult(JobResult):
     model_name: str
     model_version: str
     rolled_back: bool
+
+
+# What the rollback of a service says that has no release.
+_NOTHING: dict[str, Any] = {
+    "release": 0,
+    "previous_release": None,
+    "deployment": "",
+    "plan_id": "",
+    "model_name": "",
+    "model_version": "",
+    "rolled_back": False,
+}
 
 
 class SwitchServingJob(Job[SwitchServingSpec, SwitchServingResult]):
@@ -188,6 +200,10 @@ class RollbackServingJob(Job[RollbackServingSpec, RollbackServingResult]):
 
         context.progress.stage("switch", unit="steps")
         with spec.online.open(context.secrets) as store:
+            known = releases.services(store.documents).get(spec.service)
+            if spec.only_from is not None and (known is None or known.live is None):
+                log.info("service %s answers with no release: there is nothing to take back", spec.service)
+                return RollbackServingResult(**_NOTHING, service=spec.service)
             now = releases.service(store.documents, spec.service)
             rolled_back = spec.only_from in (None, now.live)
             if rolled_back:
