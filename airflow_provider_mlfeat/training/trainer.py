@@ -127,6 +127,7 @@ class _Run:
             seconds=self._seconds(),
             resumed_from=self.resumed_from,
             device=str(self.device),
+            precision="bf16" if self.step.half else "fp32",
         )
 
     def _reason_to_stop(self) -> str | None:
