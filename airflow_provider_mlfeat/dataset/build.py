@@ -21,7 +21,7 @@ from airflow_provider_mlfeat.dataset.folder import Dataset
 from airflow_provider_mlfeat.dataset.leakage import Finding, LeakageChecks
 from airflow_provider_mlfeat.dataset.manifest import VERSION, Manifest
 from airflow_provider_mlfeat.dataset.profiles import Chosen, choose_fields
-from airflow_provider_mlfeat.dataset.report import REPORT_FILE, render_report
+from airflow_provider_mlfeat.dataset.report import MANY_UNKNOWN, REPORT_FILE, render_report
 from airflow_provider_mlfeat.dataset.request import Request
 from airflow_provider_mlfeat.dataset.source import Source, labels_of
 from airflow_provider_mlfeat.dataset.splits import SPLITS, TRAIN, Assignment, Split, settle
@@ -29,6 +29,7 @@ from airflow_provider_mlfeat.dataset.writing import SHARD_ROWS, SplitWriter, sha
 from airflow_provider_mlfeat.errors import UserError
 
 log = logging.getLogger("mlfeat.job")
+_LISTED = 8
 
 
 class BuildProgress(Protocol):
@@ -203,6 +204,7 @@ class _Build:
             found[path.relative_to(self._folder).as_posix()] = {"size": path.stat().st_size, "sha256": digest}
             self._progress.advance()
         identity = identity_of(request, source)
+        fields = [_described(one, place, counts) for place, one in enumerate(encoder.id_fields)]
         manifest = Manifest(
             fingerprint=files.digest_text(files.canonical_json([identity, encoder.fingerprint, found])),
             identity=identity,
@@ -210,7 +212,7 @@ class _Build:
             plan_id=source.plan_id,
             feature_set=source.description,
             profile=request.profile,
-            fields=[_described(one, place, counts) for place, one in enumerate(encoder.id_fields)],
+            fields=fields,
             values=[{"name": one.name, "column": one.column, "kind": one.kind} for one in encoder.value_fields],
             dropped=chosen.dropped,
             label=request.label,
@@ -220,7 +222,7 @@ class _Build:
             split=split.to_document(),
             seed=request.seed if request.shuffle else None,
             shards=[list(shard) for shard in shards],
-            warnings=self._warnings,
+            warnings=[*self._warnings, *_strangers(fields)],
             files=found,
         )
         (self._folder / REPORT_FILE).write_text(render_report(manifest), encoding="utf-8")
@@ -234,6 +236,18 @@ def _described(one: Field, place: int, counts: _Counts) -> dict[str, Any]:
         for what, found in (("null", counts.nulls), ("unknown", counts.unknown))
     }
     return {"name": one.name, "column": one.column, "kind": one.kind, "size": one.size, **shares}
+
+
+def _strangers(fields: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning of fields whose values are mostly new later on: what a model learns of them is of little use."""
+    strange = [one for one in fields if one["unknown"]["test"] >= MANY_UNKNOWN]
+    if not strange:
+        return []
+    named = ", ".join(f"'{one['name']}' ({one['unknown']['test']:.0%})" for one in strange[:_LISTED])
+    named += f" and {len(strange) - _LISTED} more" if len(strange) > _LISTED else ""
+    text = f"many test rows have values that no training row has, so these fields say little about new rows: {named}"
+    log.warning("%s", text)
+    return [text]
 
 
 def _chosen(batch: pa.RecordBatch, mask: NDArray[np.bool_]) -> pa.RecordBatch:

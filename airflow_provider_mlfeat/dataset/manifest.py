@@ -36,7 +36,7 @@ class Manifest:
     :param split: how rows were divided, with the boundaries that were found.
     :param seed: of the shuffle; None when the rows lie as they came.
     :param shards: of the training split: first row and number of rows of each part that was shuffled by itself.
-    :param warnings: what the leakage checks found that is no error.
+    :param warnings: what the leakage checks found that is no error, and fields that say little about new rows.
     :param files: size and SHA-256 of each file, by its path in the folder.
     :param version: of this document.
     """

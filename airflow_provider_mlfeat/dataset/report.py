@@ -13,7 +13,7 @@ from airflow_provider_mlfeat.tables.report import html_page
 
 REPORT_FILE = "report.html"
 # From here on a field says little about new rows.
-_MANY_UNKNOWN = 0.2
+MANY_UNKNOWN = 0.2
 
 
 def render_report(manifest: Manifest) -> str:
@@ -49,7 +49,7 @@ def _warnings(manifest: Manifest) -> str:
     lines = "".join(
         f'<tr><td class="state warning">warning</td><td>{escape(one)}</td></tr>' for one in manifest.warnings
     )
-    return f'<h2>What may leak</h2><div class="wide"><table class="plain">{lines}</table></div>'
+    return f'<h2>Warnings</h2><div class="wide"><table class="plain">{lines}</table></div>'
 
 
 def _splits(manifest: Manifest) -> str:
@@ -108,7 +108,7 @@ def _shares(field: Mapping[str, Any], what: str, split: str) -> str:
     share = float(field[what][split])
     if not share:
         return ""
-    mark = ' class="state warning"' if what == "unknown" and split != "train" and share >= _MANY_UNKNOWN else ""
+    mark = ' class="state warning"' if what == "unknown" and split != "train" and share >= MANY_UNKNOWN else ""
     return f"<span{mark}>{_share(share)}</span>"
 
 

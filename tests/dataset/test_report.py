@@ -53,6 +53,8 @@ def test_it_says_what_the_dataset_holds(tmp_path: Path) -> None:
     shop = next(field for field in manifest.fields if field["name"] == "shop")
     assert shop["unknown"] == {"train": 0.0, "valid": 0.0, "test": 1.0}
     assert shop["null"]["train"] == round(shops[:1_600].count(None) / 1_600, 6)
+    (warning,) = manifest.warnings
+    assert warning.endswith("say little about new rows: 'shop' (100%)")
     page = (tmp_path / "dataset" / "report.html").read_text(encoding="utf-8")
     assert page == render_report(manifest)
     rows = {row[0]: row[1:] for row in read(page).rows if row}

@@ -101,7 +101,7 @@ class BuildDatasetResult(JobResult):
     :param test_rows: of the test split.
     :param positives: rows with label 1, of all splits.
     :param dropped: columns that were left out, with the reason.
-    :param warnings: what may leak.
+    :param warnings: what may leak, and fields that say little about new rows.
     :param already_built: whether an earlier run had made it.
     """
 
