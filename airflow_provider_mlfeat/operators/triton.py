@@ -245,22 +245,22 @@ class TritonInferOperator(TritonJobOperator):
     """Score rows of Parquet files on Triton, with a bounded number of requests under way.
 
     The rows hold features as the feature query gives them; the model's own encoder makes of them what the model takes.
-    The output appears whole or not at all, in the order of the input; each row names the version that scored it.
+    The file of scores appears whole or not at all, in the order of the rows; each row names the version that scored it.
 
     XCom, beside what every job returns: ``triton_model``, ``triton_version``, ``rows``, ``mean_score``, ``output`` and
     ``rows_per_second``.
 
     :param model: the model folder, for its encoder. (templated)
-    :param input: Parquet files, folders and patterns. (templated)
-    :param output: the Parquet file to write. (templated)
-    :param keys: columns of the input that go beside the scores. (templated)
+    :param rows: Parquet files, folders and patterns. (templated)
+    :param scores: the Parquet file to write. (templated)
+    :param keys: columns of the rows that go beside the scores. (templated)
     :param version: the version to ask; None is the highest that is ready, found once for all rows. (templated)
     :param batch_rows: rows of one request. (templated)
     :param concurrency: requests that are under way at the same time. (templated)
     """
 
     template_fields: Sequence[str] = (
-        *("model", "input", "output", "keys", "version", "batch_rows", "concurrency"),
+        *("model", "rows", "scores", "keys", "version", "batch_rows", "concurrency"),
         *TritonJobOperator.template_fields,
     )
 
@@ -268,8 +268,8 @@ class TritonInferOperator(TritonJobOperator):
         self,
         *,
         model: str,
-        input: Sequence[str] | str,  # noqa: A002 - what it is
-        output: str,
+        rows: Sequence[str] | str,
+        scores: str,
         keys: Sequence[str] = (),
         version: int | str | None = None,
         batch_rows: int | str = 1024,
@@ -278,8 +278,8 @@ class TritonInferOperator(TritonJobOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
-        self.input = input
-        self.output = output
+        self.rows = rows
+        self.scores = scores
         self.keys = keys
         self.version = version
         self.batch_rows = batch_rows
@@ -293,8 +293,8 @@ class TritonInferOperator(TritonJobOperator):
             "triton_model": self.triton_model,
             "triton_version": optional_number(int, self.version, "version"),
             "model": self.model,
-            "input": [self.input] if isinstance(self.input, str) else list(self.input),
-            "output": self.output,
+            "input": [self.rows] if isinstance(self.rows, str) else list(self.rows),
+            "output": self.scores,
             "keys": list(self.keys),
             "batch_rows": number(int, self.batch_rows, "batch_rows"),
             "concurrency": number(int, self.concurrency, "concurrency"),

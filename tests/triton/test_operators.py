@@ -39,9 +39,8 @@ class Store(dict[str, Any]):
 @pytest.fixture
 def context() -> dict[str, Any]:
     pushed: dict[str, Any] = {}
-    instance = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, xcom_push=pushed.__setitem__)
-    instance.xcom_push = lambda key, value: pushed.__setitem__(key, value)
-    instance.pushed = pushed
+    instance = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, pushed=pushed)
+    instance.xcom_push = lambda key, value: pushed.update({key: value})
     return {"ti": instance, "task_state_store": Store(), "outlet_events": {}}
 
 
@@ -203,9 +202,9 @@ def test_rows_are_scored_in_their_order(models: Models, context: Any, tmp_path: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("airflow_provider_mlfeat.dataset.encoder.Encoder", Encoder)
-        arguments = {"model": str(model.folder), "input": str(tmp_path / "rows.parquet"), "keys": ["id"]}
+        arguments = {"model": str(model.folder), "rows": str(tmp_path / "rows.parquet"), "keys": ["id"]}
         output = tmp_path / "scores.parquet"
-        done = TritonInferOperator(**arguments, output=str(output), batch_rows=5, concurrency=3, **HERE).execute(
+        done = TritonInferOperator(**arguments, scores=str(output), batch_rows=5, concurrency=3, **HERE).execute(
             context
         )
         assert (done["rows"], done["triton_version"]) == (rows, 1)
@@ -214,9 +213,9 @@ def test_rows_are_scored_in_their_order(models: Models, context: Any, tmp_path: 
         assert scores.column("score").to_pylist() == pytest.approx(golden.outputs.tolist(), abs=1e-5)
         assert set(scores.column("model_version").to_pylist()) == {1}
         with pytest.raises(AirflowFailException, match="has no column who"):
-            TritonInferOperator(**{**arguments, "keys": ["who"]}, output=str(tmp_path / "no"), **HERE).execute(context)
+            TritonInferOperator(**{**arguments, "keys": ["who"]}, scores=str(tmp_path / "no"), **HERE).execute(context)
         assert not (tmp_path / "no").exists()
         with pytest.raises(AirflowFailException, match="no version of 'in_air' is ready"):
-            TritonInferOperator(**arguments, output=str(output), **{**HERE, "triton_model": "in_air"}).execute(context)
+            TritonInferOperator(**arguments, scores=str(output), **{**HERE, "triton_model": "in_air"}).execute(context)
     assert infer.TritonInferJob.kind == "triton_infer"
     UnloadTritonModelOperator(**HERE).execute(context)
