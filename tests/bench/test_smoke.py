@@ -64,7 +64,19 @@ def test_training_and_its_teachers(tmp_path: Path) -> None:
     printed = figures("train.py", "--scale", "0.02", "--rounds", "1", "--steps", "1", "--engines", "ours", "--no-auc",
                       "--cache", str(tmp_path))  # fmt: skip
     assert set(printed) == {"train.rows_s", "train.sgemm_share", "train.loader_rows_s"}
-    small = ["--rows", "9000", "--test-rows", "3000", "--epochs", "1", "--seeds", "3", "--rivals", "--cache", str(tmp_path)]
+    small = [
+        "--rows",
+        "9000",
+        "--test-rows",
+        "3000",
+        "--epochs",
+        "1",
+        "--seeds",
+        "3",
+        "--rivals",
+        "--cache",
+        str(tmp_path),
+    ]
     printed = figures("train_teacher.py", *small)
     assert 0 < printed["train.teacher_gap"]["value"] < 0.5
     assert "train.teacher_without_mlp" in printed
