@@ -12,18 +12,19 @@ from airflow_provider_mlfeat.online.embedded.store import EmbeddedStore
 from airflow_provider_mlfeat.registry.registration import Registration, register
 from airflow_provider_mlfeat.registry.tracking import Tracking
 from airflow_provider_mlfeat.serving import releases
-from tests.registry.conftest import empty_database as empty_database
-from tests.registry.conftest import tracking_at
+from tests.registry import conftest as registries
 from tests.serving import shops
 from tests.serving.conftest import Serve
 from tests.serving.shops import REQUEST
+
+empty_database = registries.empty_database
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Tracking:
     """A registry with two models of the shop's plan, and one of another."""
     folder = tmp_path_factory.mktemp("registry")
-    tracking = tracking_at(folder / "mlflow", empty_database)
+    tracking = registries.tracking_at(folder / "mlflow", empty_database)
     with EmbeddedStore(folder / "online") as store:
         plan_id = shops.open_shop(store)
     for seed, plan, aliases in ((0, plan_id, ()), (1, plan_id, ("champion",)), (2, "f" * 64, ())):
