@@ -224,7 +224,7 @@ with DAG(
         )
         dataset >> train >> evaluate >> gate
 
-    @task(retries=0)
+    @task
     def rejected(decision: dict[str, str]) -> None:
         """The model goes no further, and the run says so."""
         raise AirflowFailException(f"the gate did not accept the model: {decision['reason']}")
@@ -289,9 +289,7 @@ with DAG(
             server_conn_id="mlfeat_server_default",
             outlets=[release_asset],
         )
-        predict = PredictOperator(
-            task_id="predict", service=NAME, rows=REQUEST, server_conn_id="mlfeat_server_default"
-        )
+        predict = PredictOperator(task_id="predict", service=NAME, rows=REQUEST, server_conn_id="mlfeat_server_default")
         promote = PromoteModelOperator(
             task_id="promote",
             model_name=NAME,

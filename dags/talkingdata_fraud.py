@@ -188,7 +188,7 @@ with DAG(
         )
         dataset >> train >> evaluate >> gate
 
-    @task(retries=0)
+    @task
     def fail_report(decision: dict[str, str]) -> None:
         """The model is not deployed, and the run says so."""
         raise AirflowFailException(f"the gate did not accept the model: {decision['reason']}")

@@ -7,9 +7,12 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 sys.path.insert(0, str(Path(__file__).parent))
 from local_airflow import DEFAULT_STATE, LocalAirflow
@@ -27,7 +30,7 @@ def follow(client: Any, dag_id: str, run_id: str) -> str:
     """Print each task's changes and progress until the run ends; the run's state."""
     shown: dict[tuple[str, int], str] = {}
     while True:
-        run = client.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json()
+        run = patiently(lambda: client.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json())
         for task in task_instances(client, dag_id, run_id):
             name = task["task_id"] + (f"[{task['map_index']}]" if task["map_index"] >= 0 else "")
             line = f"{name}: {task['state'] or 'waiting'}{_progress(client, dag_id, run_id, task)}"
@@ -42,18 +45,28 @@ def follow(client: Any, dag_id: str, run_id: str) -> str:
 
 def task_instances(client: Any, dag_id: str, run_id: str) -> list[dict[str, Any]]:
     """The run's tasks, mapped ones each for itself."""
-    answer = client.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 100})
-    tasks: list[dict[str, Any]] = answer.raise_for_status().json()["task_instances"]
+    path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+    answer = patiently(lambda: client.get(path, params={"limit": 100}).raise_for_status().json())
+    tasks: list[dict[str, Any]] = answer["task_instances"]
     return tasks
+
+
+def patiently(ask: Callable[[], Any]) -> Any:
+    """An answer of the API server, which may take its time while the machine is busy with the run itself."""
+    deadline = time.monotonic() + 300
+    while True:
+        try:
+            return ask()
+        except httpx.TimeoutException:
+            if time.monotonic() > deadline:
+                raise
 
 
 def _progress(client: Any, dag_id: str, run_id: str, task: dict[str, Any]) -> str:
     if task["state"] not in ("running", "deferred"):
         return f" ({task['duration']:.1f} s)" if task["state"] in _ENDED and task["duration"] else ""
-    answer = client.get(
-        f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/state-store/progress",
-        params={"map_index": task["map_index"]},
-    )
+    path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/state-store/progress"
+    answer = patiently(lambda: client.get(path, params={"map_index": task["map_index"]}))
     if answer.status_code != 200:
         return ""
     snapshot = answer.json()["value"]
@@ -153,10 +166,7 @@ def collect(client: Any, dag_id: str, run_id: str, tasks: list[dict[str, Any]]) 
     """What each task returned."""
     results: Results = {}
     for task in tasks:
-        entry = client.get(
-            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/xcomEntries/return_value",
-            params={"map_index": task["map_index"]},
-        )
+        entry = patiently(partial(returned_value, client, dag_id, run_id, task))
         if entry.status_code == 200:
             value = entry.json()["value"]
             with contextlib.suppress(ValueError):
@@ -164,6 +174,12 @@ def collect(client: Any, dag_id: str, run_id: str, tasks: list[dict[str, Any]]) 
             if isinstance(value, dict):
                 results[task["task_id"] + (f"[{task['map_index']}]" if task["map_index"] >= 0 else "")] = value
     return results
+
+
+def returned_value(client: Any, dag_id: str, run_id: str, task: dict[str, Any]) -> Any:
+    """The API's answer about what a task returned."""
+    path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/xcomEntries/return_value"
+    return client.get(path, params={"map_index": task["map_index"]})
 
 
 def by_kind(results: Results) -> Results:
@@ -219,7 +235,9 @@ def pipeline_lines(found: Results) -> list[tuple[str, str]]:
     if extract := found.get("extract_features"):
         lines.append(("features", f"{extract['feature_set']}, {extract['rows']:,} rows, engine {extract['engine']}"))
     if evaluation := found.get("evaluate_model"):
-        against = ", ".join(f"{name} {evaluation[name]:.4f}" for name in ("logistic_auc", "constant_auc") if evaluation.get(name))
+        against = ", ".join(
+            f"{name} {evaluation[name]:.4f}" for name in ("logistic_auc", "constant_auc") if evaluation.get(name)
+        )
         lines.append(("AUC", f"{evaluation['auc']:.4f}" + (f" (baselines: {against})" if against else "")))
     if gate := found.get("gate_model"):
         lines.append(("gate", f"{gate['decision']}: {gate['reason']}"))
@@ -229,7 +247,10 @@ def pipeline_lines(found: Results) -> list[tuple[str, str]]:
         lines.append(("Triton", f"version {triton['triton_version']} of {triton['triton_model']}"))
     if parity := found.get("check_parity"):
         lines.append(
-            ("parity", f"{parity['mismatches']} differences in {parity['requests']:,} requests, {parity['cells']:,} cells")
+            (
+                "parity",
+                f"{parity['mismatches']} differences in {parity['requests']:,} requests, {parity['cells']:,} cells",
+            )
         )
     if switch := found.get("switch_serving"):
         lines.append(("release", f"{switch['service']}@{switch['release']} ({switch['deployment']})"))

@@ -215,8 +215,8 @@ def up(port: int) -> int:
         services.start()
         airflow.start()
         print(
-            f"\n  {airflow.url}\n  user admin, password {airflow.password}\n  predictions at {services.server_url}/docs\n"
-            "\nCtrl-C or `make down` stops it.",
+            f"\n  {airflow.url}\n  user admin, password {airflow.password}\n"
+            f"  predictions: {services.server_url}/docs\n\nCtrl-C or `make down` stops it.",
             flush=True,
         )
         assert airflow.process is not None

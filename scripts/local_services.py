@@ -1,6 +1,6 @@
 """What the example pipelines need beside Airflow: a Triton server and a prediction server on this machine.
 
-Both listen on loopback, on free ports, and keep their files in the state folder. Airflow finds them through connections.
+Both listen on loopback, on free ports, and keep their files in the state folder. Airflow finds them by connections.
 """
 
 from __future__ import annotations
