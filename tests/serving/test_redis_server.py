@@ -59,7 +59,7 @@ def redis(tmp_path: Path) -> Iterator[OwnRedis]:
 @pytest.fixture
 def client(redis: OwnRedis, tmp_path: Path) -> Iterator[TestClient]:
     """A server with a live release on that Redis."""
-    address = StoreAddress(host="127.0.0.1", port=redis.port)
+    address = StoreAddress(host="127.0.0.1", port=redis.port, key_prefix="mlfeat")
     until(lambda: answers(redis.port))
     with open_store(address) as store:
         plan_id = shops.open_shop(store)
@@ -192,7 +192,7 @@ def test_a_server_that_starts_before_its_redis(redis: OwnRedis) -> None:
         answer = started.post("/predict", json=REQUEST)
         assert (answer.status_code, answer.json()["msg"]) == (503, "the online store was not read yet")
         redis.start()
-        with open_store(StoreAddress(host="127.0.0.1", port=redis.port)) as store:
+        with open_store(StoreAddress(host="127.0.0.1", port=redis.port, key_prefix="mlfeat")) as store:
             until(lambda: answers(redis.port))
             shop.create(store)
         until(lambda: started.post("/predict", json=REQUEST).status_code == 404)
