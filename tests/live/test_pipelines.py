@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,55 @@ def test_a_model_that_is_not_good_enough_goes_no_further(
     assert (outcome, results["model.gate"]["decision"]) == ("failed", "undecidable")
     # What was live answers still.
     assert httpx.post(f"{services.server_url}/predict", json=request(), trust_env=False).status_code == 200
+
+
+@pytest.mark.timeout(60 * MINUTES)
+def test_a_person_triggers_from_the_form_and_reads_a_report(
+    client: httpx.Client, state: Path, services: LocalServices, tmp_path: Path
+) -> None:
+    """Log in, fill the form, trigger, wait for green, follow a task's button to its report."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on this machine: scripts/install_test_services installs it")
+    airflow = str(client.base_url).rstrip("/")
+    password = json.loads((state / "airflow" / "simple_auth_manager_passwords.json.generated").read_text())["admin"]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1400})
+        page.set_default_timeout(90_000)
+        try:
+            page.goto(f"{airflow}/")
+            page.fill("input[name=username]", "admin")
+            page.fill("input[name=password]", password)
+            page.click("button[type=submit]")
+            page.get_by_text("Home").first.wait_for()
+            page.goto(f"{airflow}/dags/{CLICKS}")
+            page.get_by_role("button", name="Trigger").first.click()
+            page.locator("[name=element_scale]").wait_for()
+            for field, value in {"output": state / "from-the-form", **SMALL[CLICKS]}.items():
+                page.locator(f"[name=element_{field}]").fill(str(value))
+            page.get_by_role("button", name="Trigger").last.click()
+            run_id = wait_for(lambda: latest_run(client, CLICKS, str(state / "from-the-form")), 60)
+            outcome, results, states = finish(client, CLICKS, run_id)
+            assert outcome == "success", states
+            assert results["data.sample_data"]["rows"] == {"clicks": 60_000}
+            page.goto(f"{airflow}/dags/{CLICKS}/runs/{run_id}/tasks/deployment.check_parity")
+            with page.expect_popup() as opened:
+                page.get_by_role("link", name="Report").first.click()
+            opened.value.get_by_text("Parity of training and serving").first.wait_for()
+            assert "are equal" in opened.value.content()
+        except Exception:
+            page.screenshot(path=tmp_path / "page.png")
+            raise
+        finally:
+            browser.close()
+
+
+def latest_run(client: httpx.Client, dag_id: str, output: str) -> str | None:
+    """The run that was asked to write there."""
+    runs = client.get(f"/api/v2/dags/{dag_id}/dagRuns", params={"limit": 5, "order_by": "-run_after"}).json()
+    return next((one["dag_run_id"] for one in runs["dag_runs"] if one["conf"].get("output") == output), None)
 
 
 @pytest.mark.parametrize(
