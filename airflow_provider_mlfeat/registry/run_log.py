@@ -20,6 +20,7 @@ from airflow_provider_mlfeat.registry.tracking import Tracking
 
 log = logging.getLogger("mlfeat.job")
 _LONGEST_PAUSE = 30.0
+_LAST_WORDS = 2.0
 
 
 class RunLog:
@@ -57,7 +58,7 @@ class RunLog:
         self._writer.write("begin")
         self._wake = threading.Event()
         self._ending = False
-        self._complete = False
+        self._complete = self._abandoned = False
         # What the spool said of the run when it was closed.
         self._known: dict[str, Any] = {}
         self._system = SystemMetrics(system_seconds, self.metrics)
@@ -104,10 +105,11 @@ class RunLog:
             path.write_text(text, encoding="utf-8")
             self.artifact(path)
 
-    def close(self, status: str = "FINISHED") -> bool:
+    def close(self, status: str = "FINISHED", patience: float | None = None) -> bool:
         """End the run, and wait a while for MLflow; tells whether MLflow knows it all.
 
         :param status: ``FINISHED``, ``FAILED`` or ``KILLED``.
+        :param patience: how long to wait, in place of the run's own patience.
         """
         if self._ending:
             return self._complete
@@ -116,7 +118,9 @@ class RunLog:
         self._writer.close()
         self._ending = True
         self._wake.set()
-        self._thread.join(self._patience)
+        self._thread.join(self._patience if patience is None else patience)
+        # What is under way may still end well; nothing new is begun.
+        self._abandoned = True
         self._known = self._spool.sent
         if self._complete:
             self._spool.remove()
@@ -150,7 +154,7 @@ class RunLog:
             except Exception as error:  # noqa: BLE001  # whatever it is, the training goes on
                 log.warning("the run is not logged to MLflow but kept on disk: %s", error)
                 return
-            if self._complete:
+            if self._complete or self._abandoned:
                 return
             if last:
                 # The end is near: try often, and let `close` decide when it is enough.
@@ -177,7 +181,8 @@ def open_run(
     try:
         yield run
     except CancelledError:
-        run.close("KILLED")
+        # A killed job has seconds to live; what MLflow has not taken by then goes with the next replay.
+        run.close("KILLED", patience=_LAST_WORDS)
         raise
     except BaseException:
         run.close("FAILED")
