@@ -124,7 +124,6 @@ with DAG(
         ),
     },
     template_searchpath=str(FOLDER),
-    render_template_as_native_obj=True,
 ):  # fmt: skip
     with TaskGroup("data", tooltip="Raw tables"):
         sample = SampleDataOperator(
@@ -266,7 +265,7 @@ with DAG(
             deployment=result("deployment.deploy_features", "deployment"),
             model=result("model.train", "model"),
             backend="triton",
-            endpoint=result("deployment.deploy_model", "endpoint"),
+            endpoint=deploy_model.output["endpoint"],
             label_column="label",
             requests="{{ params.parity_requests }}",
             report="{{ params.output }}/parity",
@@ -284,7 +283,7 @@ with DAG(
             model_name=NAME,
             model_version=result("deployment.register", "model_version"),
             backend="triton",
-            endpoint=result("deployment.deploy_model", "endpoint"),
+            endpoint=deploy_model.output["endpoint"],
             label_column="label",
             server_conn_id="mlfeat_server_default",
             outlets=[release_asset],

@@ -98,7 +98,6 @@ with DAG(
         ),
     },
     template_searchpath=str(FOLDER),
-    render_template_as_native_obj=True,
 ):  # fmt: skip
     with TaskGroup("data", tooltip="Raw clicks"):
         sample = SampleDataOperator(

@@ -206,6 +206,9 @@ class RollbackServingJob(Job[RollbackServingSpec, RollbackServingResult]):
                 return RollbackServingResult(**_NOTHING, service=spec.service)
             now = releases.service(store.documents, spec.service)
             rolled_back = spec.only_from in (None, now.live)
+            if rolled_back and spec.only_from is not None and not now.previous:
+                log.warning("service %s has no release before %s: it stays", spec.service, now.live)
+                rolled_back = False
             if rolled_back:
                 now = releases.roll_back(store.documents, spec.service)
             assert now.live is not None
