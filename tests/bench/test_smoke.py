@@ -63,7 +63,7 @@ def test_encode() -> None:
 def test_training_and_its_teachers(tmp_path: Path) -> None:
     printed = figures("train.py", "--scale", "0.02", "--rounds", "1", "--steps", "1", "--engines", "ours", "--no-auc",
                       "--cache", str(tmp_path))  # fmt: skip
-    assert set(printed) == {"train.rows_s", "train.sgemm_share", "train.loader_rows_s"}
+    assert set(printed) == {"train.rows_s_fp32", "train.sgemm_share", "train.loader_rows_s"}
     small = [
         "--rows",
         "9000",

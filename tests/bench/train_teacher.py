@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rivals", nargs="*", default=["deepctr", "fuxictr"])
     parser.add_argument("--parts", nargs="*", default=["dnn", "lr"], help="students with parts of the model alone")
-    parser.add_argument("--precision", default="auto", help="of our MLP: fp32, bf16; auto is fp32 on a CPU")
+    parser.add_argument("--precision", default="auto", help="of our MLP: fp32, bf16, auto")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where data sets are kept")
     parser.add_argument("-v", action="store_true", help="show what the engines print")
     return parser.parse_args()
