@@ -28,4 +28,10 @@ class MlfeatPlugin(AirflowPlugin):
 
     name = "mlfeat"
     fastapi_apps: ClassVar[list[dict[str, Any]]] = _pages()
-    operator_extra_links: ClassVar[list[Any]] = [JobLink(), ReportLink(), MLflowRunLink(), ModelVersionLink(), TritonModelLink()]
+    operator_extra_links: ClassVar[list[Any]] = [
+        JobLink(),
+        ReportLink(),
+        MLflowRunLink(),
+        ModelVersionLink(),
+        TritonModelLink(),
+    ]
