@@ -1,10 +1,10 @@
 # The commands of the project. Each works on a fresh clone: what it needs is installed first.
 export NO_MKDOCS_2_WARNING := 1
 PYTHON_BIN := .venv/bin
-DAG ?= load_and_extract
+DAG ?= jd_purchase_intention
 PORT ?= 8080
 
-.PHONY: help install demo up down test test-quick test-docker conformance soak bench lint format docs lock docker-engine docker-image clean
+.PHONY: help install triton demo up down test test-quick test-docker conformance soak bench lint format docs lock docker-engine docker-image clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -12,8 +12,11 @@ help: ## list the commands
 install: ## make .venv with the locked packages
 	@scripts/install
 
+triton: ## make .venv-triton: a Triton server from PyPI with what its models import
+	@scripts/install_triton
+
 demo: install ## run an example pipeline in a real local Airflow, start to end
-	@$(PYTHON_BIN)/python scripts/demo.py --dag $(DAG)
+	@$(PYTHON_BIN)/python scripts/demo.py --dag $(DAG) $(if $(ENGINE),--engine $(ENGINE)) $(if $(SCALE),--scale $(SCALE))
 
 up: install ## leave Airflow running with the example DAGs, for a browser
 	@$(PYTHON_BIN)/python scripts/local_airflow.py up --port $(PORT)

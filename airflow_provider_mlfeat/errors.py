@@ -39,6 +39,10 @@ class MissingExtraError(UserError):
         self.module = module
 
 
+class StorageError(UserError):
+    """A place where data is kept cannot be used as it is: full, damaged, not permitted. The request was not wrong."""
+
+
 class TransientError(MlfeatError):
     """Something that may be gone at the next try: a server that is away, a full queue."""
 

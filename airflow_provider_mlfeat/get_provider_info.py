@@ -14,6 +14,7 @@ _INTEGRATIONS = {
         ["ai-inference"],
     ),
     "MLflow": ("https://mlflow.org/docs/latest/", ["machine-learning"]),
+    "PyTorch": ("https://docs.pytorch.org/docs/stable/", ["machine-learning"]),
     "Redis": ("https://redis.io/docs/latest/", ["software"]),
     "Spark": ("https://spark.apache.org/docs/latest/", ["apache"]),
     "Delta Lake": ("https://delta-io.github.io/delta-rs/", ["software"]),
@@ -37,9 +38,16 @@ def get_provider_info() -> dict[str, Any]:
             _modules("Feature SQL", "operators.job", "operators.files", "operators.features", "operators.samples"),
             _modules("Delta Lake", "operators.tables", "operators.checks"),
             _modules("Redis", "operators.online", "operators.serving"),
+            _modules("Triton Inference Server", "operators.triton"),
+            _modules("PyTorch", "operators.dataset", "operators.training"),
             _modules("MLflow", "operators.gate", "operators.registry", "operators.approval"),
         ],
-        "sensors": [_modules("Delta Lake", "sensors.tables"), _modules("MLflow", "sensors.models"), _modules("Redis", "sensors.serving")],
+        "sensors": [
+            _modules("Triton Inference Server", "sensors.triton"),
+            _modules("Delta Lake", "sensors.tables"),
+            _modules("MLflow", "sensors.models"),
+            _modules("Redis", "sensors.serving"),
+        ],
         "hooks": [
             _modules("Triton Inference Server", "hooks.triton"),
             _modules("MLflow", "hooks.mlflow"),
@@ -50,6 +58,7 @@ def get_provider_info() -> dict[str, Any]:
             _modules("Feature SQL", "triggers.job"),
             _modules("Delta Lake", "triggers.tables"),
             _modules("MLflow", "triggers.models"),
+            _modules("Triton Inference Server", "triggers.triton"),
         ],
         "connection-types": CONNECTION_TYPES,
         "extra-links": [
@@ -57,6 +66,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_mlfeat.links.report.ReportLink",
             "airflow_provider_mlfeat.links.mlflow.MLflowRunLink",
             "airflow_provider_mlfeat.links.mlflow.ModelVersionLink",
+            "airflow_provider_mlfeat.links.triton.TritonModelLink",
         ],
         "config": {
             "mlfeat": {

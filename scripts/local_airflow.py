@@ -21,6 +21,9 @@ from typing import Any
 
 import httpx
 
+sys.path.insert(0, str(Path(__file__).parent))
+from local_services import LocalServices, stop_services
+
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_STATE = ROOT / ".mlfeat"
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
@@ -204,13 +207,16 @@ def _group_lives(group: int) -> bool:
 
 
 def up(port: int) -> int:
-    """Run in the foreground until Ctrl-C."""
-    airflow = LocalAirflow(port=port)
-    print("starting Airflow …", flush=True)
+    """Run in the foreground until Ctrl-C, with the servers that the pipelines deploy to."""
+    services = LocalServices(DEFAULT_STATE)
+    airflow = LocalAirflow(port=port, environment=services.connections())
+    print("starting Triton, the prediction server and Airflow …", flush=True)
     try:
+        services.start()
         airflow.start()
         print(
-            f"\n  {airflow.url}\n  user admin, password {airflow.password}\n\nCtrl-C or `make down` stops it.",
+            f"\n  {airflow.url}\n  user admin, password {airflow.password}\n"
+            f"  predictions: {services.server_url}/docs\n\nCtrl-C or `make down` stops it.",
             flush=True,
         )
         assert airflow.process is not None
@@ -219,6 +225,7 @@ def up(port: int) -> int:
         print("\nstopping …", flush=True)
     finally:
         airflow.stop()
+        services.stop()
     return 0
 
 
@@ -232,6 +239,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if options.action == "up":
         return up(options.port)
+    stop_services(DEFAULT_STATE)
     print("stopped" if stop_running(DEFAULT_STATE) else "Airflow of this clone does not run")
     return 0
 

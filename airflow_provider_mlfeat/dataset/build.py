@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.dataset.encoder import ENCODER_FILE, Encoded, Encoder, Field
-from airflow_provider_mlfeat.dataset.faithful import TableSizes, write_data_info
+from airflow_provider_mlfeat.dataset.encoder.vocabulary import NULL, UNKNOWN
+from airflow_provider_mlfeat.dataset.faithful import KeyFiles, TableSizes, write_data_info
 from airflow_provider_mlfeat.dataset.fitting import EncoderFitter
 from airflow_provider_mlfeat.dataset.folder import Dataset
 from airflow_provider_mlfeat.dataset.leakage import Finding, LeakageChecks
 from airflow_provider_mlfeat.dataset.manifest import VERSION, Manifest
 from airflow_provider_mlfeat.dataset.profiles import Chosen, choose_fields
+from airflow_provider_mlfeat.dataset.report import MANY_UNKNOWN, REPORT_FILE, render_report
 from airflow_provider_mlfeat.dataset.request import Request
 from airflow_provider_mlfeat.dataset.source import Source, labels_of
 from airflow_provider_mlfeat.dataset.splits import SPLITS, TRAIN, Assignment, Split, settle
@@ -27,6 +29,7 @@ from airflow_provider_mlfeat.dataset.writing import SHARD_ROWS, SplitWriter, sha
 from airflow_provider_mlfeat.errors import UserError
 
 log = logging.getLogger("mlfeat.job")
+_LISTED = 8
 
 
 class BuildProgress(Protocol):
@@ -59,11 +62,13 @@ def build_dataset(request: Request, source: Source, target: Path, scratch: Path,
 
 @dataclass
 class _Counts:
-    """What the fitting pass counts."""
+    """What the passes count: rows, and for each field how many are out of vocabulary or NULL."""
 
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     positives: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     shards: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    unknown: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    nulls: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 class _Build:
@@ -160,15 +165,20 @@ class _Build:
             )
             for number, name in enumerate(SPLITS)
         }
+        keys = KeyFiles(self._folder, encoder) if request.profile == "faithful" else None
         self._progress.stage("encode", total=self._source.rows)
         for batch, first, splits in self._rows():
             encoded, labels = encoder.encode(batch), labels_of(batch, request.label, first)
+            if keys is not None:
+                keys.write(batch, labels, splits)
             shards = shard_numbers(first, batch.num_rows, self._shards, request.seed)
             for number, name in enumerate(SPLITS):
                 places = np.flatnonzero(splits == number)
                 if not len(places):
                     continue
                 rows = Encoded(encoded.ids[places], encoded.values[places])
+                counts.unknown[name] = counts.unknown.get(name, 0) + (rows.ids == UNKNOWN).sum(0)
+                counts.nulls[name] = counts.nulls.get(name, 0) + (rows.ids == NULL).sum(0)
                 writers[name].write(
                     rows, labels[places], shards[places] if number == TRAIN else np.zeros(len(places), np.int64)
                 )
@@ -179,6 +189,8 @@ class _Build:
             writers["train"].shuffle(request.seed, self._progress.advance)
         for writer in writers.values():
             writer.close()
+        if keys is not None:
+            keys.close()
         return writers["train"].shards
 
     def _describe(
@@ -192,6 +204,7 @@ class _Build:
             found[path.relative_to(self._folder).as_posix()] = {"size": path.stat().st_size, "sha256": digest}
             self._progress.advance()
         identity = identity_of(request, source)
+        fields = [_described(one, place, counts) for place, one in enumerate(encoder.id_fields)]
         manifest = Manifest(
             fingerprint=files.digest_text(files.canonical_json([identity, encoder.fingerprint, found])),
             identity=identity,
@@ -199,10 +212,7 @@ class _Build:
             plan_id=source.plan_id,
             feature_set=source.description,
             profile=request.profile,
-            fields=[
-                {"name": one.name, "column": one.column, "kind": one.kind, "size": one.size}
-                for one in encoder.id_fields
-            ],
+            fields=fields,
             values=[{"name": one.name, "column": one.column, "kind": one.kind} for one in encoder.value_fields],
             dropped=chosen.dropped,
             label=request.label,
@@ -212,10 +222,32 @@ class _Build:
             split=split.to_document(),
             seed=request.seed if request.shuffle else None,
             shards=[list(shard) for shard in shards],
-            warnings=self._warnings,
+            warnings=[*self._warnings, *_strangers(fields)],
             files=found,
         )
+        (self._folder / REPORT_FILE).write_text(render_report(manifest), encoding="utf-8")
         manifest.write(self._folder)
+
+
+def _described(one: Field, place: int, counts: _Counts) -> dict[str, Any]:
+    """A field in the manifest: what it is, and which shares of each split are NULL and out of vocabulary."""
+    shares = {
+        what: {name: round(int(found[name][place]) / counts.rows[name], 6) for name in SPLITS}
+        for what, found in (("null", counts.nulls), ("unknown", counts.unknown))
+    }
+    return {"name": one.name, "column": one.column, "kind": one.kind, "size": one.size, **shares}
+
+
+def _strangers(fields: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning of fields whose values are mostly new later on: what a model learns of them is of little use."""
+    strange = [one for one in fields if one["unknown"]["test"] >= MANY_UNKNOWN]
+    if not strange:
+        return []
+    named = ", ".join(f"'{one['name']}' ({one['unknown']['test']:.0%})" for one in strange[:_LISTED])
+    named += f" and {len(strange) - _LISTED} more" if len(strange) > _LISTED else ""
+    text = f"many test rows have values that no training row has, so these fields say little about new rows: {named}"
+    log.warning("%s", text)
+    return [text]
 
 
 def _chosen(batch: pa.RecordBatch, mask: NDArray[np.bool_]) -> pa.RecordBatch:

@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.dataset.counting import DistinctKeys
-from airflow_provider_mlfeat.dataset.encoder import Field
+from airflow_provider_mlfeat.dataset.encoder import Encoder, Field
 from airflow_provider_mlfeat.dataset.encoder.columns import Column, counted_keys
 from airflow_provider_mlfeat.dataset.fitting import MOST_KEYS
+from airflow_provider_mlfeat.dataset.splits import SPLITS
+from airflow_provider_mlfeat.dataset.writing import RowsFile
 
 DATA_INFO_FILE = "data_info.txt"
 _NUMBERED = re.compile(r"([IC])(\d+)")
@@ -45,6 +49,33 @@ class TableSizes:
     def finish(self) -> list[int]:
         """The number of keys of each field; NULL is one."""
         return [keys.finish() for _, keys in self._keys]
+
+
+class KeyFiles:
+    """The files that the original trainer reads: ``train/train.parquet`` and so on, label and 64-bit keys.
+
+    :param folder: the dataset's, with a folder for each split.
+    :param encoder: whose keys they are.
+    """
+
+    def __init__(self, folder: Path, encoder: Encoder) -> None:
+        self._encoder = encoder
+        names = [field.name for field in encoder.id_fields]
+        self._schema = pa.schema({"Label": pa.float32(), **dict.fromkeys(names, pa.int64())})
+        self._files = {name: RowsFile(folder / name / f"{name}.parquet", self._schema) for name in SPLITS}
+
+    def write(self, batch: pa.RecordBatch, labels: NDArray[np.float32], splits: NDArray[np.int8]) -> None:
+        """Add rows, each to its split."""
+        columns = [labels, *self._encoder.keys(batch).T]
+        for number, file in enumerate(self._files.values()):
+            rows = np.flatnonzero(splits == number)
+            if len(rows):
+                file.write(pa.RecordBatch.from_arrays([pa.array(one[rows]) for one in columns], schema=self._schema))
+
+    def close(self) -> None:
+        """Complete the files."""
+        for file in self._files.values():
+            file.close()
 
 
 def write_data_info(folder: Path, rows: Mapping[str, int], sizes: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from airflow_provider_mlfeat.dataset.encoder import SEED
 from airflow_provider_mlfeat.dataset.encoder.columns import Column
 from airflow_provider_mlfeat.dataset.encoder.hashing import NULL_BYTES, hash_bytes, hash_strings
+from airflow_provider_mlfeat.dataset.mapping import new_scratch
 from airflow_provider_mlfeat.dataset.splits import SPLITS, combined_keys, moments_of
 
 # A column with more different values in a block than this is not suspected of being the label.
@@ -58,7 +59,7 @@ class LeakageChecks:
     ) -> None:
         self._kinds, self._time = dict(kinds), time
         self._logs = {
-            name: (tuple(there), np.memmap(scratch / name, np.uint64, "w+", shape=(rows,)))
+            name: (tuple(there), new_scratch(scratch / name, np.uint64, rows))
             for name, there in (("keys", keys), ("groups", groups))
             if there
         }

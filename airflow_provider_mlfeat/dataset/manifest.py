@@ -25,7 +25,8 @@ class Manifest:
     :param feature_set: where the rows come from: ``reference`` (``name@3``), ``name``, ``version``, ``uri`` and
         ``fingerprint``; for a file, its path and digest.
     :param profile: ``faithful``, ``recommended``, ``numeric`` or ``declared``.
-    :param fields: of the ids matrix, in order: name, column, kind and size.
+    :param fields: of the ids matrix, in order: name, column, kind, size, and by split the shares of rows that are
+        ``null``, and ``unknown``, which is out of vocabulary.
     :param values: of the values matrix, in order: name, column and kind.
     :param dropped: columns that the profile left out: column and reason.
     :param label: the label's column.
@@ -35,7 +36,7 @@ class Manifest:
     :param split: how rows were divided, with the boundaries that were found.
     :param seed: of the shuffle; None when the rows lie as they came.
     :param shards: of the training split: first row and number of rows of each part that was shuffled by itself.
-    :param warnings: what the leakage checks found that is no error.
+    :param warnings: what the leakage checks found that is no error, and fields that say little about new rows.
     :param files: size and SHA-256 of each file, by its path in the folder.
     :param version: of this document.
     """

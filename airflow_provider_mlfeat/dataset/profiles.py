@@ -56,6 +56,8 @@ def choose_fields(request: Request, source: Source, training_rows: TrainingRows)
         raise UserError(f"profile '{request.profile}' is not known: it is {', '.join(PROFILES)}")
     if request.profile == "declared":
         return Chosen(_declared(request))
+    if request.profile == "faithful" and request.fields:
+        return Chosen(_named(request.fields))
     if request.fields:
         raise UserError(f"profile '{request.profile}' makes the fields by itself: give fields, or a profile")
     columns = [name for name in source.schema.names if name != request.label and name not in request.drop]
@@ -159,6 +161,17 @@ def _numeric(kinds: dict[str, str]) -> Chosen:
 
 def _because(column: str, reason: str) -> dict[str, str]:
     return {"column": column, "reason": reason}
+
+
+def _named(fields: Sequence[Field]) -> tuple[Field, ...]:
+    """Fields of the faithful profile that only say which column has which of the trainer's names."""
+    for one in fields:
+        if one != Field(one.name, one.column, "vocabulary"):
+            raise UserError(
+                f"field '{one.name}': profile 'faithful' takes name, column and kind 'vocabulary', no options"
+            )
+    found = {one.name: one for one in fields}
+    return tuple(found[name] for name in in_training_order([one.name for one in fields]))
 
 
 def _declared(request: Request) -> tuple[Field, ...]:

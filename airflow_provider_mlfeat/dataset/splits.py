@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from airflow_provider_mlfeat.dataset.encoder import SEED, Field
 from airflow_provider_mlfeat.dataset.encoder.canonical import milliseconds, type_name
 from airflow_provider_mlfeat.dataset.encoder.columns import Column, keys_of
+from airflow_provider_mlfeat.dataset.mapping import new_scratch
 from airflow_provider_mlfeat.dataset.sampling import mix, mix_one, row_numbers
 from airflow_provider_mlfeat.errors import UserError
 
@@ -129,13 +130,13 @@ def moments_of(batch: pa.RecordBatch, column: str) -> NDArray[np.int64]:
     """The time column as whole numbers; raises UserError for NULL."""
     values = batch.column(column)
     kind = type_name(values.type)
+    if kind not in ("timestamp", "date", "int"):
+        raise UserError(f"time column '{column}' is {kind}; it must be a timestamp, a date, or whole milliseconds")
     if values.null_count:
-        raise UserError(f"time column '{column}' holds NULL, and a split by time needs the time of every row")
-    if kind in ("timestamp", "int"):
-        return np.asarray(milliseconds(values) if kind == "timestamp" else values.cast(pa.int64()))
+        raise UserError(f"time column '{column}' is NULL in {values.null_count} rows: every row needs its time")
     if kind == "date":
         return np.asarray(values.cast(pa.date32()).cast(pa.int32())).astype(np.int64) * 86_400_000
-    raise UserError(f"time column '{column}' is {kind}; it must be a timestamp, a date, or whole milliseconds")
+    return np.asarray(milliseconds(values) if kind == "timestamp" else values.cast(pa.int64()))
 
 
 def settle(split: Split, batches: Batches, rows: int, scratch: Path) -> Split:
@@ -149,7 +150,7 @@ def settle(split: Split, batches: Batches, rows: int, scratch: Path) -> Split:
     if split.kind != "time" or split.boundaries:
         return split
     column = split.columns[0]
-    moments = np.memmap(scratch / "moments", np.int64, "w+", shape=(rows,))
+    moments = new_scratch(scratch / "moments", np.int64, rows)
     place = 0
     for batch in batches([column]):
         moments[place : place + batch.num_rows] = moments_of(batch, column)

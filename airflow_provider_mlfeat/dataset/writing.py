@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.dataset.encoder import Encoded
 from airflow_provider_mlfeat.dataset.folder import FEATURES_FILE, IDS_FILE, LABELS_FILE, VALUES_FILE
+from airflow_provider_mlfeat.dataset.mapping import new_matrix
 from airflow_provider_mlfeat.dataset.sampling import row_numbers
 
 # A part of the training split is shuffled in memory: 170 MB for 41 fields.
@@ -41,13 +42,13 @@ class SplitWriter:
     ) -> None:
         folder.mkdir()
         rows = int(sum(shard_rows))
-        self._ids = _matrix(folder / IDS_FILE, np.int32, (rows, widths[0]))
-        self._values = _matrix(folder / VALUES_FILE, np.float32, (rows, widths[1]))
-        self._labels = _matrix(folder / LABELS_FILE, np.float32, (rows,))
+        self._ids = new_matrix(folder / IDS_FILE, np.int32, (rows, widths[0]))
+        self._values = new_matrix(folder / VALUES_FILE, np.float32, (rows, widths[1]))
+        self._labels = new_matrix(folder / LABELS_FILE, np.float32, (rows,))
         stops = np.cumsum(shard_rows)
         self.shards = [(int(stop - size), int(size)) for stop, size in zip(stops, shard_rows, strict=True)]
         self._next = [start for start, _ in self.shards]
-        self._features = None if features is None else _FeaturesFile(folder / FEATURES_FILE, features)
+        self._features = None if features is None else RowsFile(folder / FEATURES_FILE, features)
 
     def write(self, rows: Encoded, labels: NDArray[np.float32], shards: NDArray[np.int64]) -> None:
         """Add rows, each to its part."""
@@ -83,27 +84,29 @@ class SplitWriter:
             self._features.close()
 
 
-class _FeaturesFile:
-    """A parquet file whose row groups do not depend on the blocks that rows come in."""
+class RowsFile:
+    """A parquet file whose row groups do not depend on the blocks that rows come in.
+
+    :param path: the file.
+    :param schema: of the rows.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
 
-    def write(self, features: pa.RecordBatch) -> None:
-        self._waiting.append(features)
-        self._rows += features.num_rows
+    def write(self, rows: pa.RecordBatch) -> None:
+        """Add rows."""
+        self._waiting.append(rows)
+        self._rows += rows.num_rows
         while self._rows >= _GROUP_ROWS:
             table = pa.Table.from_batches(self._waiting)
             self._writer.write_table(table.slice(0, _GROUP_ROWS), row_group_size=_GROUP_ROWS)
             self._waiting, self._rows = table.slice(_GROUP_ROWS).to_batches(), self._rows - _GROUP_ROWS
 
     def close(self) -> None:
+        """Complete the file."""
         if self._rows:
             self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=_GROUP_ROWS)
         self._writer.close()
-
-
-def _matrix(path: Path, kind: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    return np.lib.format.open_memmap(path, "w+", kind, shape)

@@ -64,11 +64,19 @@ class HistoryStore(Protocol):
 
     strings: StringPool
 
-    def prepare(self, series: SeriesKey, schema: Schema, ordered: Iterable[int]) -> None:
-        """Be ready to hand out blocks of a series; strings of the columns `ordered` need labels."""
+    def prepare(
+        self, series: SeriesKey, schema: Schema, ordered: Iterable[int], columns: Iterable[int] | None = None
+    ) -> None:
+        """Be ready to hand out blocks of a series.
+
+        :param series: the series.
+        :param schema: the columns of its table.
+        :param ordered: columns whose strings need labels.
+        :param columns: the columns that are read; None is all of them.
+        """
 
     def fetch(self, lookups: Sequence[Lookup]) -> list[Block | None]:
-        """One block per look-up, with all columns of the table; None where there is no row. Asked once per request."""
+        """One block per look-up, None where there is no row; columns that nobody reads hold anything."""
 
     def rows(self, table: TableName, schema: Schema) -> Rows:
         """All rows of a table in arrival order."""
@@ -97,7 +105,9 @@ class MemoryHistory:
         columns = [Column.from_arrow(data.column(column.name), column.type) for column in stored.schema]
         stored.extend(Rows(data.num_rows, columns))
 
-    def prepare(self, series: SeriesKey, schema: Schema, ordered: Iterable[int]) -> None:
+    def prepare(
+        self, series: SeriesKey, schema: Schema, ordered: Iterable[int], columns: Iterable[int] | None = None
+    ) -> None:
         """See ``HistoryStore``."""
         self._table(series.table).prepare(series, ordered)
 

@@ -246,8 +246,8 @@ class Compiler:
             return None
         source = origins[0].source
         series = SeriesKey(name_of(source), tuple(origins[key].column for key in keys), None)
-        self.store.prepare(series, source.schema, ())
         wanted = [origin.column for origin in origins]
+        self.store.prepare(series, source.schema, (), wanted)
         read = value_reader(source.schema, wanted, self.store.strings)
         place_of = _last_place if relation.order is None else _best_place(wanted[relation.order], relation.descending)
         nothing = [None] * len(wanted)

@@ -94,7 +94,7 @@ class FastStream:
         self._features, self._numbers = matrix, program.numbers
         in_order = matrix[np.isin(matrix[:, Field.OPERATION], _ORDERING)]
         ordered = set(in_order[:, [Field.COLUMN, Field.KEY]].ravel().tolist())
-        store.prepare(series, source.schema, sorted(ordered))
+        store.prepare(series, source.schema, sorted(ordered), columns.tolist())
         self._frames = frame_matrix(stream.frames)
         self._includes = self._frames[:, FrameField.INCLUDE].copy()
         self._now = np.zeros((max(width, 1), 1), np.int64)

@@ -62,7 +62,10 @@ class StringPool:
 
     def order_all(self, codes: Bits) -> None:
         """See to it that all of these strings have labels; sorts once."""
-        fresh = [code for code in np.unique(codes).tolist() if not self._is_labelled[code]]
+        labelled = self._is_labelled.view(np.bool_).take(codes)
+        if labelled.all():
+            return
+        fresh = np.unique(codes[~labelled]).tolist()
         if len(fresh) < 16:
             for code in fresh:
                 self.order(code)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.cluster import RedisCluster
 
+    from airflow_provider_mlfeat.online.store import OnlineStore
+
 
 class OnlineStoreHook(ServiceHook[OnlineSettings]):
     """Reaches the online store of a connection.
@@ -37,6 +39,12 @@ class OnlineStoreHook(ServiceHook[OnlineSettings]):
         if settings.endpoint is None:
             raise UserError(f"connection '{self.connection_id}' names the embedded store, which has no Redis client")
         return self._open_redis(settings.endpoint, {"socket_timeout": settings.timeout})
+
+    def open_store(self) -> OnlineStore:
+        """The store, opened in this process; close it when it is no longer used."""
+        from airflow_provider_mlfeat.online.opening import StoreAddress, open_store
+
+        return open_store(StoreAddress(**self.settings.place(), password=self.settings.password or ""))
 
     def _open_redis(self, endpoint: Endpoint, behaviour: dict[str, Any]) -> Redis | RedisCluster:
         try:

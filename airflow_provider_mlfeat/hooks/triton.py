@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow_provider_mlfeat.errors import MissingExtraError, TransientError, UserError
 from airflow_provider_mlfeat.hooks.endpoints import TEST_SECONDS, Endpoint, require_listener
@@ -12,6 +16,10 @@ from airflow_provider_mlfeat.hooks.fields import ConnectionFields
 from airflow_provider_mlfeat.hooks.service import ServiceHook
 from airflow_provider_mlfeat.hooks.settings.triton import TritonSettings
 from airflow_provider_mlfeat.hooks.web import ask, open_client
+
+if TYPE_CHECKING:
+    from airflow_provider_mlfeat.serving.triton.client import Access, AsyncTritonClient, TritonClient
+    from airflow_provider_mlfeat.serving.triton.fleet import Fleet
 
 
 class TritonHook(ServiceHook[TritonSettings]):
@@ -28,6 +36,86 @@ class TritonHook(ServiceHook[TritonSettings]):
     def __init__(self, triton_conn_id: str = default_conn_name, **arguments: Any) -> None:
         super().__init__(triton_conn_id, **arguments)
         self.triton_conn_id = triton_conn_id
+
+    @contextmanager
+    def servers(self) -> Iterator[Fleet]:
+        """All servers as one, for the time of a ``with`` block: load, unload, index, and what each answers."""
+        from airflow_provider_mlfeat.serving.triton.fleet import Fleet
+
+        with Fleet(self._addresses(), self.access()) as fleet:
+            yield fleet
+
+    def clients(self) -> dict[str, TritonClient]:
+        """A client per server: ready, load, unload, configuration, statistics, infer. Close each after use."""
+        from airflow_provider_mlfeat.serving.triton.client import TritonClient
+
+        return {address: TritonClient(address, self.access()) for address in self._addresses()}
+
+    def async_clients(self) -> dict[str, AsyncTritonClient]:
+        """The same for an event loop. Close each after use."""
+        from airflow_provider_mlfeat.serving.triton.client import AsyncTritonClient
+
+        return {address: AsyncTritonClient(address, self.access()) for address in self._addresses()}
+
+    def ready_versions(self, model: str) -> dict[str, list[int]]:
+        """The versions of a model that each server holds ready.
+
+        :param model: the model's name in Triton.
+        """
+        with self.servers() as fleet:
+            return {address: sorted(versions) for address, versions in fleet.ready_versions(model).items()}
+
+    async def ready_everywhere(self, model: str, version: int | None = None) -> bool:
+        """Whether all servers hold a model, or one version of it, ready; for an event loop.
+
+        :param model: the model's name in Triton.
+        :param version: its version; None is any.
+        """
+        import asyncio
+
+        clients = self.async_clients().values()
+        try:
+            return all(await asyncio.gather(*(client.is_ready(model, version) for client in clients)))
+        finally:
+            await asyncio.gather(*(client.close() for client in clients))
+
+    def access(self) -> Access:
+        """How the servers are reached."""
+        from airflow_provider_mlfeat.serving.triton.client import Access
+
+        settings = self.settings
+        return Access(settings.protocol, settings.tls, settings.ca_certificate, settings.timeout, settings.headers)
+
+    def servers_document(self) -> dict[str, Any]:
+        """What of the connection may stand in a job's spec."""
+        settings = self.settings
+        return {
+            "servers": self._addresses(),
+            "protocol": settings.protocol,
+            "tls": settings.tls,
+            "ca_certificate": settings.ca_certificate,
+            "timeout": settings.timeout,
+        }
+
+    def secrets(self) -> dict[str, str]:
+        """What of the connection may not: the headers."""
+        from airflow_provider_mlfeat.jobs.triton.place import HEADERS_SECRET
+
+        return {HEADERS_SECRET: json.dumps(self.settings.headers)} if self.settings.headers else {}
+
+    def model_url(self, model: str) -> str:
+        """Where the first server shows a model's counters over HTTP; empty where only its gRPC port is known.
+
+        :param model: the model's name in Triton.
+        """
+        settings = self.settings
+        if settings.protocol == "grpc":
+            return ""
+        scheme = "https" if settings.tls else "http"
+        return f"{scheme}://{settings.endpoints[0]}/v2/models/{quote(model, safe='')}/stats"
+
+    def _addresses(self) -> list[str]:
+        return [str(endpoint) for endpoint in self.settings.endpoints]
 
     def _parse(self, fields: ConnectionFields) -> TritonSettings:
         return TritonSettings.parse(fields)

@@ -27,7 +27,13 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "dataset": ("airflow_provider_mlfeat.jobs.commands.dataset", "build a dataset, or show one"),
     "online": ("airflow_provider_mlfeat.jobs.commands.online", "deploy features, load and look into the online store"),
     "serve": ("airflow_provider_mlfeat.jobs.commands.serve", "answer requests over HTTP"),
+    "train": ("airflow_provider_mlfeat.jobs.commands.train", "train a model on a dataset"),
+    "evaluate": ("airflow_provider_mlfeat.jobs.commands.evaluate", "judge a model on a split of a dataset"),
     "models": ("airflow_provider_mlfeat.jobs.commands.models", "list, promote, roll back and fetch registered models"),
+    "triton": (
+        "airflow_provider_mlfeat.jobs.commands.triton",
+        "run a Triton server here; show and change what is live",
+    ),
     "jobs": ("airflow_provider_mlfeat.jobs.commands.jobs", "list the kinds of job, or show one kind's fields"),
     "version": ("airflow_provider_mlfeat.jobs.commands.version", "print version and code version"),
 }

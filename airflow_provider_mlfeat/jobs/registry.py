@@ -26,6 +26,8 @@ _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "extract_features": ("airflow_provider_mlfeat.jobs.tables.extract:ExtractFeaturesJob", "engine"),
     "export": ("airflow_provider_mlfeat.jobs.tables.export:ExportJob", "engine"),
     "build_dataset": ("airflow_provider_mlfeat.jobs.dataset.build:BuildDatasetJob", "train"),
+    "train_model": ("airflow_provider_mlfeat.jobs.training.train:TrainModelJob", "train"),
+    "evaluate_model": ("airflow_provider_mlfeat.jobs.training.evaluate:EvaluateModelJob", "train"),
     "gate_model": ("airflow_provider_mlfeat.jobs.models.gate:GateModelJob", "train"),
     "register_model": ("airflow_provider_mlfeat.jobs.models.register:RegisterModelJob", "mlflow"),
     "promote_model": ("airflow_provider_mlfeat.jobs.models.promote:PromoteModelJob", "mlflow"),
@@ -39,6 +41,10 @@ _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "rollback_serving": ("airflow_provider_mlfeat.jobs.serving.switch:RollbackServingJob", "server"),
     "check_drift": ("airflow_provider_mlfeat.jobs.serving.drift:CheckDriftJob", "server"),
     "predict": ("airflow_provider_mlfeat.jobs.serving.predict:PredictJob", "server"),
+    "deploy_triton_model": ("airflow_provider_mlfeat.jobs.triton.deploy:DeployTritonModelJob", "triton"),
+    "rollback_triton_model": ("airflow_provider_mlfeat.jobs.triton.control:RollbackTritonModelJob", "triton"),
+    "unload_triton_model": ("airflow_provider_mlfeat.jobs.triton.control:UnloadTritonModelJob", "triton"),
+    "triton_infer": ("airflow_provider_mlfeat.jobs.triton.infer:TritonInferJob", "triton"),
     "query": ("airflow_provider_mlfeat.jobs.query.job:QueryJob", "engine"),
 }
 

@@ -87,11 +87,11 @@ class FeatureService:
             try:
                 answers = served.program.answer(row)
             except MlfeatError:
-                if self._store.documents.revision() == self._revision:
+                if self._history.revision() == self._revision:
                     raise
             else:
                 # What is deployed and where rows lie may have changed meanwhile: then the answer is of the past.
-                if self._store.documents.revision() == self._revision:
+                if self._history.revision() == self._revision:
                     return served, answers[0] if answers else None
             self._look()
 
@@ -107,8 +107,9 @@ class FeatureService:
 
     def _look(self) -> None:
         """See what is deployed now."""
-        self._revision = self._store.documents.revision()
-        self._draft, self._served = self._store.documents.read(), {}
+        # The revision first, so that a change between the two is seen next time; kept only when both were heard.
+        revision, draft = self._store.documents.revision(), self._store.documents.read()
+        self._revision, self._draft, self._served = revision, draft, {}
         series = {name: table["series"] for name, table in self._draft.list("table/").items()}
         if series != self._series:
             # Programs know where their series are.
@@ -165,9 +166,11 @@ class _WatchedHistory:
         self.seen: list[dict[str, Any]] = []
         self._schemas: dict[tuple[str, str], Schema] = {}
 
-    def prepare(self, series: SeriesKey, schema: Schema, ordered: Iterable[int]) -> None:
+    def prepare(
+        self, series: SeriesKey, schema: Schema, ordered: Iterable[int], columns: Iterable[int] | None = None
+    ) -> None:
         self._schemas[series.table] = schema
-        self._inner.prepare(series, schema, ordered)
+        self._inner.prepare(series, schema, ordered, columns)
 
     def fetch(self, lookups: Sequence[Lookup]) -> list[Block | None]:
         blocks = self._inner.fetch(lookups)

@@ -31,20 +31,31 @@ def needs_of(query: plan.Plan, options: Mapping[str, bool | int | str] | None = 
     :param query: the plan.
     :param options: of DEPLOY; RANGE_BIAS and ROWS_BIAS keep more than the plan needs.
     """
-    found = [_need(requirement) for requirement in requirements_of(query)]
     recorder = _Recorder()
     RequestProgram(query, recorder)
     schemas = table_schemas(query.root)
+    asked = {_asked(series, schemas[series.table]) for series in recorder.prepared}
+    found = []
+    for requirement in requirements_of(query):
+        need = _need(requirement)
+        # A join whose keys no series can have, such as doubles, looks through the whole table.
+        is_scan = requirement.use is Use.LAST and _series(need) not in {_series(one) for one in asked}
+        found.append(Need(need.table) if is_scan else need)
     found += [Need(name) for name in _read_as_a_whole(query, recorder)]
     # A series that is asked for and that no requirement bounds is read in full.
-    known = {(need.table, need.keys, need.order) for need in found}
-    for series in recorder.prepared:
-        names = [column.name for column in schemas[series.table]]
-        keys = tuple(names[column] for column in series.keys)
-        order = None if series.order is None else names[series.order]
-        if (series.table, keys, order) not in known:
-            found.append(Need(series.table, keys, order))
+    known = {_series(need) for need in found}
+    found += [replace(need, retention=EVERYTHING) for need in asked if _series(need) not in known]
     return tuple(_widened(need, options or {}) for need in union(found))
+
+
+def _asked(series: SeriesKey, schema: plan.Schema) -> Need:
+    """A series that a program reads."""
+    keys = tuple(schema[column].name for column in series.keys)
+    return Need(series.table, keys, None if series.order is None else schema[series.order].name)
+
+
+def _series(need: Need) -> tuple[TableName, tuple[str, ...], str | None]:
+    return need.table, need.keys, need.order
 
 
 def _need(requirement: Requirement) -> Need:
@@ -106,7 +117,9 @@ class _Recorder:
         self.strings = StringPool()
         self.prepared: list[SeriesKey] = []
 
-    def prepare(self, series: SeriesKey, schema: plan.Schema, ordered: Iterable[int]) -> None:
+    def prepare(
+        self, series: SeriesKey, schema: plan.Schema, ordered: Iterable[int], columns: Iterable[int] | None = None
+    ) -> None:
         if series not in self.prepared:
             self.prepared.append(series)
 

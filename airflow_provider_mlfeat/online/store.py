@@ -77,6 +77,9 @@ class StoredHistory(HistoryStore, Protocol):
     def is_worn(self) -> bool:
         """Whether it holds on to so much that a new one should take its place."""
 
+    def revision(self) -> int:
+        """The revision of the documents that the last look-up saw, or the one of now where there was none."""
+
 
 class OnlineStore(AbstractContextManager["OnlineStore"], ABC):
     """History by key, and documents.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mlfeat.links.report import ReportLink, push_report
 from airflow_provider_mlfeat.operators.job import JobOperator
 from airflow_provider_mlfeat.operators.tables import TableJobOperator
 
@@ -54,6 +55,7 @@ class BuildDatasetOperator(TableJobOperator):
         "split": "json",
         **JobOperator.template_fields_renderers,
     }
+    operator_extra_links = (*JobOperator.operator_extra_links, ReportLink())
     ui_color = "#e9e4f5"
 
     def __init__(
@@ -92,6 +94,7 @@ class BuildDatasetOperator(TableJobOperator):
         self.seed = seed
         self.name = name
         self.output_folder = output_folder
+        self.report_url: str | None = None
 
     def build_spec(self, context: Context) -> dict[str, Any]:
         """A ``build_dataset`` job."""
@@ -114,3 +117,8 @@ class BuildDatasetOperator(TableJobOperator):
             "name": self.name or "",
             "output": self.output_folder or "",
         }
+
+    def _finish(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
+        """The page of the report is there as soon as the job has ended."""
+        self.report_url = push_report(result, context)
+        return super()._finish(result, context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlfeat.links.report import ReportLink, report_page_url
+from airflow_provider_mlfeat.links.report import ReportLink, push_report
 from airflow_provider_mlfeat.operators.job import JobOperator
 from airflow_provider_mlfeat.operators.tables import TableJobOperator
 
@@ -108,9 +108,7 @@ class ExtractFeaturesOperator(TableJobOperator):
 
     def _finish(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
         """The page of the report is there as soon as the job has ended."""
-        if result["job_id"]:
-            self.report_url = report_page_url(context["ti"].dag_id, result["job_id"])
-            context["ti"].xcom_push(key=ReportLink().xcom_key, value=self.report_url)
+        self.report_url = push_report(result, context)
         return super()._finish(result, context)
 
 

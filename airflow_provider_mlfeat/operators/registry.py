@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlfeat.links.mlflow import MLflowRunLink, ModelVersionLink
@@ -137,7 +138,7 @@ class RegisterModelOperator(MLflowJobOperator):
     def build_spec(self, context: Context) -> dict[str, Any]:
         """A ``register_model`` job."""
         origin = self._origin(context)
-        ours = {f"airflow.{name}": origin[name] for name in ("dag_id", "run_id", "task_id")}
+        ours = {f"airflow.{name}": origin[name] for name in ("dag_id", "run_id", "task_id")} | self._commit()
         return {
             "kind": "register_model",
             "model": self.model,
@@ -150,6 +151,13 @@ class RegisterModelOperator(MLflowJobOperator):
             "registration_file": self.registration_file or "",
             "tracking": self.tracking_document(),
         }
+
+    def _commit(self) -> dict[str, str]:
+        """The commit that the DAG's file is at, where that is in a repository."""
+        from airflow_provider_mlfeat.registry.lineage import GIT_COMMIT, git_commit
+
+        commit = git_commit(Path(self.dag.fileloc).parent) if self.has_dag() else ""
+        return {GIT_COMMIT: commit} if commit else {}
 
 
 class PromoteModelOperator(MLflowJobOperator):

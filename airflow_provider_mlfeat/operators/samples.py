@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mlfeat.hooks.arguments import number
 from airflow_provider_mlfeat.operators.job import JobOperator
 
 if TYPE_CHECKING:
@@ -49,6 +50,6 @@ class SampleDataOperator(JobOperator):
             "dataset": self.dataset,
             "directory": self.directory,
             "data": self.data,
-            "scale": self.scale,
-            "seed": self.seed,
+            "scale": number(float, self.scale, "scale"),
+            "seed": number(int, self.seed, "seed"),
         }

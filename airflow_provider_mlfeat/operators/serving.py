@@ -15,6 +15,26 @@ if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
 
+def _endpoint(endpoint: Mapping[str, Any] | None, triton_conn_id: str | None) -> dict[str, Any]:
+    """A model on a Triton server: how to get there is the connection's, which model is the caller's."""
+    if triton_conn_id is None:
+        return dict(endpoint or {})
+    from airflow_provider_mlfeat.hooks.triton import TritonHook
+
+    document = TritonHook(triton_conn_id).servers_document()
+    place = {name: document[name] for name in ("protocol", "tls", "ca_certificate")}
+    return {**place, "address": document["servers"][0], **(endpoint or {})}
+
+
+def _triton_secrets(triton_conn_id: str | None) -> dict[str, str]:
+    """The headers of the connection, its token among them."""
+    if triton_conn_id is None:
+        return {}
+    from airflow_provider_mlfeat.hooks.triton import TritonHook
+
+    return TritonHook(triton_conn_id).secrets()
+
+
 class CheckParityOperator(OnlineJobOperator):
     """Replay past requests through the path that serves, and compare every number with what training used.
 
@@ -29,6 +49,8 @@ class CheckParityOperator(OnlineJobOperator):
     :param model: folder of the model; empty compares features alone. (templated)
     :param backend: where predictions come from, ``onnx`` or ``triton``. (templated)
     :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``. (templated)
+    :param triton_conn_id: connection of type ``mlfeat_triton``: address, TLS and headers that `endpoint` leaves out.
+        (templated)
     :param tables: what tables are bound to, as in the extraction, where they are not tables of the store. (templated)
     :param label_column: the column that is no feature. (templated)
     :param key: a column that tells rows apart; empty finds one. (templated)
@@ -39,7 +61,17 @@ class CheckParityOperator(OnlineJobOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("feature_set", "deployment", "model", "backend", "endpoint", "tables", "label_column", "key"),
+        *(
+            "feature_set",
+            "deployment",
+            "model",
+            "backend",
+            "endpoint",
+            "triton_conn_id",
+            "tables",
+            "label_column",
+            "key",
+        ),
         *("time_column", "requests", "report"),
         *OnlineJobOperator.template_fields,
     )
@@ -55,6 +87,7 @@ class CheckParityOperator(OnlineJobOperator):
         model: str = "",
         backend: str = "onnx",
         endpoint: dict[str, Any] | None = None,
+        triton_conn_id: str | None = None,
         tables: dict[str, str] | None = None,
         label_column: str = "",
         key: str = "",
@@ -70,6 +103,7 @@ class CheckParityOperator(OnlineJobOperator):
         self.model = model
         self.backend = backend
         self.endpoint = endpoint
+        self.triton_conn_id = triton_conn_id
         self.tables = tables
         self.label_column = label_column
         self.key = key
@@ -88,7 +122,7 @@ class CheckParityOperator(OnlineJobOperator):
             "deployment": self.deployment,
             "model": self.model,
             "backend": self.backend,
-            "endpoint": dict(self.endpoint or {}),
+            "endpoint": _endpoint(self.endpoint, self.triton_conn_id),
             "tables": dict(self.tables or {}),
             "label": self.label_column,
             "key": self.key,
@@ -97,6 +131,10 @@ class CheckParityOperator(OnlineJobOperator):
             "report": self.report,
             "blocking": self.blocking,
         }
+
+    def secrets(self, context: Context) -> dict[str, str]:
+        """Those of the store, and the headers for Triton."""
+        return {**super().secrets(context), **_triton_secrets(self.triton_conn_id)}
 
     def _finish(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
         """The page of the report is there as soon as the job has ended."""
@@ -164,6 +202,8 @@ class SwitchServingOperator(ServerJobOperator):
     :param model_version: its version there. (templated)
     :param backend: where the model runs: ``onnx`` in the server, ``triton`` on a Triton server. (templated)
     :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``. (templated)
+    :param triton_conn_id: connection of type ``mlfeat_triton``: address, TLS and headers that `endpoint` leaves out.
+        (templated)
     :param label_column: the output column that is no feature. (templated)
     :param threshold: from which probability on the class is 1. (templated)
     :param models: folder for copies of models; empty is ``serving/models`` below the state directory. (templated)
@@ -171,7 +211,7 @@ class SwitchServingOperator(ServerJobOperator):
 
     template_fields: Sequence[str] = (
         *("deployment", "service", "model", "model_name", "model_version", "backend", "endpoint", "label_column"),
-        *("threshold", "models"),
+        *("triton_conn_id", "threshold", "models"),
         *ServerJobOperator.template_fields,
     )
     template_fields_renderers: Mapping[str, str] = {"endpoint": "json", **JobOperator.template_fields_renderers}
@@ -186,6 +226,7 @@ class SwitchServingOperator(ServerJobOperator):
         model_version: int | str = "",
         backend: str = "onnx",
         endpoint: dict[str, Any] | None = None,
+        triton_conn_id: str | None = None,
         label_column: str = "",
         threshold: float | str = 0.5,
         models: str = "",
@@ -199,6 +240,7 @@ class SwitchServingOperator(ServerJobOperator):
         self.model_version = model_version
         self.backend = backend
         self.endpoint = endpoint
+        self.triton_conn_id = triton_conn_id
         self.label_column = label_column
         self.threshold = threshold
         self.models = models
@@ -215,27 +257,33 @@ class SwitchServingOperator(ServerJobOperator):
             "model_name": self.model_name,
             "model_version": str(self.model_version),
             "backend": self.backend,
-            "endpoint": dict(self.endpoint or {}),
+            "endpoint": _endpoint(self.endpoint, self.triton_conn_id),
             "label": self.label_column,
             "threshold": optional_number(float, self.threshold, "threshold") or 0.0,
             "models": self.models,
         }
+
+    def secrets(self, context: Context) -> dict[str, str]:
+        """Those of the store, and the headers for Triton."""
+        return {**super().secrets(context), **_triton_secrets(self.triton_conn_id)}
 
 
 class RollbackServingOperator(ServerJobOperator):
     """Have a service answer with the release that was live before, features and model together.
 
     XCom, beside what every job returns: ``service``, ``release``, ``previous_release``, ``deployment``, ``plan_id``,
-    ``model_name`` and ``model_version``.
+    ``model_name``, ``model_version`` and ``rolled_back``.
 
     :param service: which service. (templated)
+    :param only_from: go back only where this release is live; None and empty go back from any. (templated)
     """
 
-    template_fields: Sequence[str] = ("service", *ServerJobOperator.template_fields)
+    template_fields: Sequence[str] = ("service", "only_from", *ServerJobOperator.template_fields)
 
-    def __init__(self, *, service: str = "default", **kwargs: Any) -> None:
+    def __init__(self, *, service: str = "default", only_from: int | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.service = service
+        self.only_from = only_from
 
     def build_spec(self, context: Context) -> dict[str, Any]:
         """A ``rollback_serving`` job."""
@@ -244,6 +292,7 @@ class RollbackServingOperator(ServerJobOperator):
             "online": self.online_place(),
             "server": self.server_place(),
             "service": self.service,
+            "only_from": optional_number(int, self.only_from, "only_from"),
         }
 
 

@@ -9,6 +9,7 @@ from airflow.plugins_manager import AirflowPlugin
 from airflow_provider_mlfeat.links.job import PAGES_PREFIX, JobLink
 from airflow_provider_mlfeat.links.mlflow import MLflowRunLink, ModelVersionLink
 from airflow_provider_mlfeat.links.report import ReportLink
+from airflow_provider_mlfeat.links.triton import TritonModelLink
 
 
 def _pages() -> list[dict[str, Any]]:
@@ -27,4 +28,10 @@ class MlfeatPlugin(AirflowPlugin):
 
     name = "mlfeat"
     fastapi_apps: ClassVar[list[dict[str, Any]]] = _pages()
-    operator_extra_links: ClassVar[list[Any]] = [JobLink(), ReportLink(), MLflowRunLink(), ModelVersionLink()]
+    operator_extra_links: ClassVar[list[Any]] = [
+        JobLink(),
+        ReportLink(),
+        MLflowRunLink(),
+        ModelVersionLink(),
+        TritonModelLink(),
+    ]

@@ -14,7 +14,7 @@ from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.registry import versions
 from airflow_provider_mlfeat.registry.fetching import fetch_version
-from airflow_provider_mlfeat.registry.lineage import describe_model
+from airflow_provider_mlfeat.registry.lineage import GIT_COMMIT, describe_model
 from airflow_provider_mlfeat.registry.model_artifact import write_encoded_model, write_raw_model
 from airflow_provider_mlfeat.registry.run_log import open_run
 from airflow_provider_mlfeat.registry.shipping import find_run
@@ -92,6 +92,9 @@ def register(tracking: Tracking, wanted: Registration, stage: Stage = lambda _: 
                 fetch_version(client, version, Path(scratch))
             versions.set_tags(client, version, {versions.CHECKED: model.manifest.fingerprint})
         versions.set_tags(client, version, wanted.tags)
+        if commit := wanted.tags.get(GIT_COMMIT):
+            with mlflow_errors(f"tagging run {run_id}"):
+                client.set_tag(run_id, GIT_COMMIT, commit)
         stage("aliases")
         for alias in wanted.aliases:
             versions.move_alias(client, version, alias)
@@ -118,7 +121,7 @@ def ensure_run(tracking: Tracking, model: TrainedModel) -> tuple[str, str]:
         experiment_id = tracking.experiment_id(client)
         run = find_run(client, experiment_id, key)
     if run is None or run.data.tags.get(versions.FINGERPRINT) != manifest.fingerprint:
-        with open_run(tracking, key, run_name(manifest)) as logged:
+        with open_run(tracking, key, run_name(manifest), system_seconds=0) as logged:
             describe_model(logged, model.folder, manifest, epochs=run is None)
         with tracking.client() as client, mlflow_errors("looking for the run of the model"):
             run = find_run(client, experiment_id, key)

@@ -20,6 +20,7 @@ from airflow_provider_mlfeat.registry.tracking import Tracking
 
 log = logging.getLogger("mlfeat.job")
 _LONGEST_PAUSE = 30.0
+_LAST_WORDS = 2.0
 
 
 class RunLog:
@@ -57,7 +58,9 @@ class RunLog:
         self._writer.write("begin")
         self._wake = threading.Event()
         self._ending = False
-        self._complete = False
+        self._complete = self._abandoned = False
+        # What the spool said of the run when it was closed.
+        self._known: dict[str, Any] = {}
         self._system = SystemMetrics(system_seconds, self.metrics)
         self._thread = threading.Thread(target=self._send, name="mlflow", daemon=True)
         self._thread.start()
@@ -65,12 +68,12 @@ class RunLog:
     @property
     def run_id(self) -> str:
         """The run's id; empty until MLflow has given one."""
-        return str(self._spool.sent["run_id"])
+        return str((self._known or self._spool.sent)["run_id"])
 
     @property
     def page(self) -> str:
         """Address of the run's page; empty until there is one."""
-        sent = self._spool.sent
+        sent = self._known or self._spool.sent
         return self.tracking.run_page(sent["experiment_id"], sent["run_id"]) if sent["run_id"] else ""
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
@@ -102,10 +105,11 @@ class RunLog:
             path.write_text(text, encoding="utf-8")
             self.artifact(path)
 
-    def close(self, status: str = "FINISHED") -> bool:
+    def close(self, status: str = "FINISHED", patience: float | None = None) -> bool:
         """End the run, and wait a while for MLflow; tells whether MLflow knows it all.
 
         :param status: ``FINISHED``, ``FAILED`` or ``KILLED``.
+        :param patience: how long to wait, in place of the run's own patience.
         """
         if self._ending:
             return self._complete
@@ -114,7 +118,10 @@ class RunLog:
         self._writer.close()
         self._ending = True
         self._wake.set()
-        self._thread.join(self._patience)
+        self._thread.join(self._patience if patience is None else patience)
+        # What is under way may still end well; nothing new is begun.
+        self._abandoned = True
+        self._known = self._spool.sent
         if self._complete:
             self._spool.remove()
         else:
@@ -147,7 +154,7 @@ class RunLog:
             except Exception as error:  # noqa: BLE001  # whatever it is, the training goes on
                 log.warning("the run is not logged to MLflow but kept on disk: %s", error)
                 return
-            if self._complete:
+            if self._complete or self._abandoned:
                 return
             if last:
                 # The end is near: try often, and let `close` decide when it is enough.
@@ -159,19 +166,23 @@ def _is_number(value: Any) -> bool:
 
 
 @contextmanager
-def open_run(tracking: Tracking, key: str, name: str, tags: Mapping[str, str] | None = None) -> Iterator[RunLog]:
+def open_run(
+    tracking: Tracking, key: str, name: str, tags: Mapping[str, str] | None = None, *, system_seconds: float = 10.0
+) -> Iterator[RunLog]:
     """A run for the time of a ``with`` block: finished when it ends well, failed or killed when it does not.
 
     :param tracking: the MLflow.
     :param key: the run's identity; the same key goes on in the same run.
     :param name: of the run, for people.
     :param tags: of the run.
+    :param system_seconds: the pause between two looks at processor and memory; 0 is never.
     """
-    run = RunLog(tracking, key, name, tags)
+    run = RunLog(tracking, key, name, tags, system_seconds=system_seconds)
     try:
         yield run
     except CancelledError:
-        run.close("KILLED")
+        # A killed job has seconds to live; what MLflow has not taken by then goes with the next replay.
+        run.close("KILLED", patience=_LAST_WORDS)
         raise
     except BaseException:
         run.close("FAILED")

@@ -208,7 +208,7 @@ def set_environment(variables: Mapping[str, str]) -> Iterator[None]:
     state = _environment
     with state.changed:
         if not state.changed.wait_for(lambda: not state.users or state.variables == variables, _OVERLAP_SECONDS):
-            raise RuntimeError("another thread talks to another MLflow and does not end")
+            raise TransientError("another thread of this process talks to another MLflow and does not end")
         if not state.users:
             state.before = {name: value for name, value in os.environ.items() if _is_ours(name)}
             state.variables = dict(variables)

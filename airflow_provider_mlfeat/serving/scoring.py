@@ -63,10 +63,12 @@ class ServedModel:
     """A model as the server uses it: checked, with its encoder.
 
     :param reference: which model, and where it runs.
+    :param triton_headers: of every request to a Triton server; they may be secret, so the reference lacks them.
     """
 
-    def __init__(self, reference: ModelReference) -> None:
+    def __init__(self, reference: ModelReference, triton_headers: tuple[tuple[str, str], ...] = ()) -> None:
         self.reference = reference
+        self._triton_headers = triton_headers
         # One thread: requests run beside each other, not within each other.
         self._model = TrainedModel.open(Path(reference.folder), threads=1)
         if self._model.manifest.fingerprint != reference.fingerprint:
@@ -98,7 +100,11 @@ class ServedModel:
         if self.reference.backend == "triton":
             from airflow_provider_mlfeat.serving.triton_scoring import TritonScorer
 
-            return TritonScorer(dict(self.reference.endpoint), has_values=bool(self._model.manifest.values))
+            return TritonScorer(
+                dict(self.reference.endpoint),
+                has_values=bool(self._model.manifest.values),
+                headers=self._triton_headers,
+            )
         raise UserError(f"unknown backend '{self.reference.backend}'; there is onnx and triton")
 
     def _replay(self) -> None:

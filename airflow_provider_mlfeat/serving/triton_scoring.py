@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from airflow_provider_mlfeat.serving.triton.client import Access, AsyncTritonClient, TritonClient
 
+# Less than the largest batch that a deployed model takes.
+_MOST_ROWS = 1_024
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -40,9 +43,14 @@ class TritonScorer:
         self._async_client = AsyncTritonClient(endpoint["address"], access)
 
     def score(self, ids: npt.NDArray[np.int64], values: Floats) -> Floats:
-        """One probability per row; waits."""
-        found = self._client.infer(self._model, self._inputs(ids, values), version=self._version, outputs=("OUTPUT_0",))
-        return np.asarray(found["OUTPUT_0"][:, 0], np.float32)
+        """One probability per row; waits. Many rows are asked for in parts."""
+        scores = np.empty(len(ids), np.float32)
+        for start in range(0, len(ids), _MOST_ROWS):
+            part = slice(start, start + _MOST_ROWS)
+            inputs = self._inputs(ids[part], values[part])
+            found = self._client.infer(self._model, inputs, version=self._version, outputs=("OUTPUT_0",))
+            scores[part] = found["OUTPUT_0"][:, 0]
+        return scores
 
     async def score_later(self, ids: npt.NDArray[np.int64], values: Floats) -> Floats:
         """One probability per row; the event loop goes on meanwhile."""

@@ -24,16 +24,25 @@ _LISTED = 8
 
 def render_report(feature_set: FeatureSet, checks: CheckReport | None = None) -> str:
     """The page of a version, with the results of its checks when there are any."""
-    title = escape(feature_set.reference)
     sections = [_facts(feature_set), _inputs(feature_set), *([_checks(checks)] if checks else [])]
     sections += [_columns(feature_set), _sql(feature_set)]
+    return html_page("Feature set", feature_set.reference, sections)
+
+
+def html_page(kind: str, title: str, sections: Iterable[str]) -> str:
+    """A page that needs nothing but itself, and runs nothing.
+
+    :param kind: what it is about, above the title.
+    :param title: its name, as text.
+    :param sections: what is on it, as HTML.
+    """
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>"
-        f'<body><header><p class="kind">Feature set</p><h1>{title}</h1></header>'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f'<body><header><p class="kind">{escape(kind)}</p><h1>{escape(title)}</h1></header>'
         f"<main>{''.join(sections)}</main></body></html>\n"
     )
 

@@ -132,7 +132,7 @@ def squared_length(sums, start, count):  # type: ignore[no-untyped-def]
 def lazy_adam(  # type: ignore[no-untyped-def]
     table, first, second, slots, touched, sums, start, count, rate, gain_first, gain_second, epsilon, l2, clip
 ):
-    """Move the touched rows and forget their slots; `rate` has Adam's corrections in it, gains are what moments take."""
+    """Move the touched rows and forget their slots; `rate` has the corrections in it, gains are what moments take."""
     for slot in range(start, start + count):
         row = touched[slot]
         slots[row] = -1

@@ -36,7 +36,8 @@ class TrainSettings(BaseModel):
     :param min_delta: by how much an epoch has to be better.
     :param seed: of weights, order of rows and dropout.
     :param device: ``auto`` is a GPU where there is one.
-    :param precision: of the MLP; ``auto`` is bf16 on a GPU and fp32 elsewhere.
+    :param precision: of the MLP's products in training; ``auto`` is bf16 on GPUs and on processors that multiply it,
+        fp32 elsewhere. Models are judged and served in fp32.
     :param capture: record the step once and replay it, on a GPU; ``auto`` does where the step can be recorded.
     :param compile: compile the model's head, worth the minute it takes on long runs.
     :param threads: CPU threads; 0 leaves PyTorch's choice.

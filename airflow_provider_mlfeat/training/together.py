@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
@@ -61,10 +62,9 @@ def train_together(
         members = _start(work, settings.processes)
         stack.callback(_end, members)
         _follow(members, progress, cancellation)
-        for member in members:
-            member.wait()
-        if any(member.returncode for member in members):
-            raise _failure(folder, members)
+        if failed := _failed(members):
+            _end(members)
+            raise _failure(folder, failed)
         model = build_model(settings, data.layout)
         model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
         story = json.loads((folder / STORY).read_text(encoding="utf-8"))
@@ -117,6 +117,16 @@ def _pass_on(output: IO[str], progress: TrainingProgress) -> bool:
     return True
 
 
+def _failed(members: Sequence[subprocess.Popen[str]]) -> dict[int, int]:
+    """Wait until all are done, or until one fails; exit statuses that are not 0, by rank."""
+    while True:
+        statuses = {rank: member.poll() for rank, member in enumerate(members)}
+        failed = {rank: status for rank, status in statuses.items() if status}
+        if failed or None not in statuses.values():
+            return failed
+        time.sleep(PATIENCE / 10)
+
+
 def _end(members: Sequence[subprocess.Popen[str]]) -> None:
     """Whoever still runs is asked to stop, and then made to."""
     for member in members:
@@ -132,11 +142,11 @@ def _end(members: Sequence[subprocess.Popen[str]]) -> None:
             member.stdout.close()
 
 
-def _failure(folder: Path, members: Sequence[subprocess.Popen[str]]) -> errors.MlfeatError:
+def _failure(folder: Path, failed: Mapping[int, int]) -> errors.MlfeatError:
     """What the first member to fail says, as the error that it was."""
     for path in sorted(folder.glob("error-*.json")):
         told = json.loads(path.read_text(encoding="utf-8"))
         kind = getattr(errors, told["type"], UserError)
         return kind(told["message"])
-    codes = ", ".join(f"{rank}: {member.returncode}" for rank, member in enumerate(members) if member.returncode)
+    codes = ", ".join(f"{rank}: {status}" for rank, status in failed.items())
     return JobFailedError(f"a training process ended without a word (process: exit status {codes}); see the log")

@@ -63,6 +63,7 @@ class Trained:
     :param seconds: of the whole run, that of the tries before a resume included.
     :param resumed_from: the step of the checkpoint that this try began with; None for a try from the start.
     :param device: where it was trained.
+    :param precision: of the MLP's products in training: ``fp32`` or ``bf16``.
     """
 
     model: nn.Module
@@ -76,6 +77,7 @@ class Trained:
     seconds: float
     resumed_from: int | None
     device: str
+    precision: str = "fp32"
 
     def story(self) -> dict[str, Any]:
         """Everything but model, settings and fields, as a JSON document."""
@@ -88,6 +90,7 @@ class Trained:
             "seconds": self.seconds,
             "resumed_from": self.resumed_from,
             "device": self.device,
+            "precision": self.precision,
         }
 
     @classmethod

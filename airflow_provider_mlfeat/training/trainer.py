@@ -127,6 +127,7 @@ class _Run:
             seconds=self._seconds(),
             resumed_from=self.resumed_from,
             device=str(self.device),
+            precision="bf16" if self.step.half else "fp32",
         )
 
     def _reason_to_stop(self) -> str | None:
@@ -150,6 +151,9 @@ class _Run:
             if self.steps >= self.schedule.total_steps:
                 break
             self.cancellation.check()
+            if not len(batch):  # fewer rows are left than there are processes
+                self.epoch_steps += 1
+                continue
             rows = len(batch) * self.group.size
             loss = self.step.train(batch, self.schedule.factor(self.steps))
             self.steps += 1

@@ -1,5 +1,5 @@
 -- How busy an address is, in all, with one application, and from one kind of device. The first ten columns are those of
--- the TalkingData demo; hours and days are those of the advertisers, UTC+8.
+-- the TalkingData demo; hours and days are those of the advertisers, UTC+8. click_time divides the rows for training.
 SELECT
     is_attributed,
     app,
@@ -12,7 +12,8 @@ SELECT
     count(channel) OVER ip_app AS ip_app_count,
     count(channel) OVER ip_app_os AS ip_app_os_count,
     count(channel) OVER ip_app_hour AS ip_app_hour_count,
-    count(channel) OVER ip_day AS ip_day_count
+    count(channel) OVER ip_day AS ip_day_count,
+    click_time
 FROM clicks
 WINDOW
     ip_hour AS (PARTITION BY ip ORDER BY click_time ROWS_RANGE BETWEEN 1h PRECEDING AND CURRENT ROW),

@@ -61,6 +61,7 @@ def start(data: str, threads: int, settings: dict[str, Any]) -> tuple[Callable[.
         return {"rows": count * settings["batch_size"], "loss": float(np.mean(losses))}
 
     def _forever(loader: Loader) -> Iterator[Batch]:
+        assert len(rows) >= settings["batch_size"], "steps are of whole batches: take a larger scale"
         epoch = 0
         while True:
             for batch in loader.epoch(epoch):

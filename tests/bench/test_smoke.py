@@ -60,6 +60,33 @@ def test_encode() -> None:
     assert {"dataset.faithful_rows_min", "dataset.recommended_rows_min"} <= set(printed)
 
 
+def test_training_and_its_teachers(tmp_path: Path) -> None:
+    printed = figures("train.py", "--scale", "0.02", "--rounds", "1", "--steps", "1", "--engines", "ours", "--no-auc",
+                      "--cache", str(tmp_path))  # fmt: skip
+    assert set(printed) == {"train.rows_s_fp32", "train.sgemm_share", "train.loader_rows_s"}
+    small = [
+        "--rows",
+        "9000",
+        "--test-rows",
+        "3000",
+        "--epochs",
+        "1",
+        "--seeds",
+        "3",
+        "--rivals",
+        "--cache",
+        str(tmp_path),
+    ]
+    printed = figures("train_teacher.py", *small)
+    assert 0 < printed["train.teacher_gap"]["value"] < 0.5
+    assert "train.teacher_without_mlp" in printed
+
+
+def test_training_on_a_device(tmp_path: Path) -> None:
+    printed = figures("train_gpu.py", "--device", "cpu", "--scale", "0.0003", "--steps", "1", "--cache", str(tmp_path))
+    assert {"gpu.samples_s_400x3", "gpu.samples_s_1000x5"} < set(printed)
+
+
 def test_data_is_the_same_every_time_and_skew_is_what_it_says() -> None:
     size = Size(0.003, 0.2)
     first, again = generate(size), generate(size)

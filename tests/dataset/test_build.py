@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +79,21 @@ def test_the_faithful_profile_gives_the_numbers_of_the_original(tmp_path: Path) 
     train = dataset.split("train")
     assert (train.ids == encoder.encode(trained).ids).all()
     assert (train.ids > 0).all()
+    # What the original trainer reads.
+    keys = pq.read_table(dataset.folder / "valid" / "valid.parquet")
+    assert keys.column_names == ["Label", *names]
+    assert keys.num_rows == 1393
+    assert keys.column("C4")[0].as_py() == encoder.keys_row(sample.slice(12523, 1).to_pylist()[0])[names.index("C4")]
+
+
+def test_the_faithful_profile_takes_names(tmp_path: Path) -> None:
+    fields = tuple(Field(name, column, "vocabulary") for name, column in (("C1", "shop"), ("I1", "items")))
+    dataset = build(tmp_path, request("positional", profile="faithful", fields=fields, shuffle=False), visits())
+    assert [field.name for field in dataset.encoder.fields] == ["I1", "C1"]
+    assert (dataset.folder / "data_info.txt").read_text().splitlines() == ["1600", "200", "200", "5,20"]
+    bad = (Field("I1", "items", "value"),)
+    with pytest.raises(UserError, match="field 'I1': profile 'faithful' takes name, column and kind 'vocabulary'"):
+        build(tmp_path, request("positional", profile="faithful", fields=bad), visits(), "bad")
 
 
 def test_every_row_is_in_one_split_with_its_label(tmp_path: Path) -> None:
@@ -219,8 +238,13 @@ def with_label(values: list[Any], kind: pa.DataType | None = None) -> pa.Table:
         (visits(), {"fields": (Field("x", "bought", "value"),)}, "field 'x' is made of the label column"),
         (visits(), {"fields": (Field("x", "price", "value"),)}, "there is no column 'price'"),
         (visits(), {"profile": "best"}, "profile 'best' is not known"),
-        (visits(), {"profile": "faithful"}, "makes the fields by itself"),
-        (visits(), {"split": Split("time", ("shop",))}, "time column 'shop' (is string|holds NULL)"),
+        (visits(), {"profile": "recommended"}, "makes the fields by itself"),
+        (visits(), {"split": Split("time", ("shop",))}, "time column 'shop' is string; it must be a timestamp"),
+        (
+            visits().set_column(1, "at", pa.array([None] * 2_000, pa.timestamp("us"))),
+            {"split": Split("time", ("at",))},
+            "time column 'at' is NULL in 2000 rows: every row needs its time",
+        ),
         (visits(), {"split": Split("key", ("shops",))}, "split column 'shops' is not among the columns"),
     ],
 )
@@ -288,3 +312,39 @@ def test_a_damaged_dataset_is_refused(tmp_path: Path) -> None:
     (folder / "dataset.json").write_text("{")
     with pytest.raises(UserError, match="is damaged: it is no JSON"):
         Dataset.open(folder)
+
+
+SLOW_BUILD = """
+import sys, time
+from pathlib import Path
+from airflow_provider_mlfeat.dataset.build import build_dataset
+from tests.dataset.tables import Stages, source_of, visits
+from tests.dataset.test_build import request
+
+class Slow(Stages):
+    def stage(self, name, total=None, unit="rows"):
+        super().stage(name, total, unit)
+        print(name, flush=True)
+        time.sleep(0.3)
+
+build_dataset(request("time"), source_of(visits()), Path(sys.argv[1]), Path(sys.argv[2]), Slow())
+"""
+
+
+@pytest.mark.parametrize("stage", ["encode", "digest"])
+def test_a_killed_build_leaves_no_dataset_and_is_no_hindrance(tmp_path: Path, stage: str) -> None:
+    (tmp_path / "scratch").mkdir()
+    folder = tmp_path / "datasets"
+    command = [sys.executable, "-c", SLOW_BUILD, str(folder / "x"), str(tmp_path / "scratch")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.strip() == stage:
+                time.sleep(0.1)
+                child.kill()
+    assert [path.name.startswith(".mlfeat-staging-") for path in folder.iterdir()] == [True]
+    build_dataset(request("time"), source_of(visits()), folder / "x", tmp_path / "scratch", Stages())
+    assert [path.name for path in folder.iterdir()] == ["x"]
+    Dataset.open(folder / "x").check()

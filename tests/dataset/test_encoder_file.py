@@ -84,6 +84,9 @@ def test_a_damaged_file_is_refused(encoder: Encoder, tmp_path: Path) -> None:
         (whole + b"0", "is damaged: it is longer than it says"),
         (whole[:-1] + bytes([whole[-1] ^ 1]), "the vocabulary of field 'shop' was changed"),
         (whole.replace(b'"fields"', b'"fie"ds"'), "its description cannot be read"),
+        (whole.replace(b'"kind":"hash"', b'"kind":"hush"'), "kind 'hush' is not known"),
+        (whole.replace(b'"rows":7', b'"rows":8'), "field 'shop hashed' says that it has 9 rows, and it has 10"),
+        (whole.replace(b'"seed"', b'"sead"'), "its description cannot be read"),
         (whole.replace(b'"version":1', b'"version":2'), "of version 2; this release reads 1"),
     ):
         path.write_bytes(damaged)

@@ -81,7 +81,8 @@ def test_a_column_that_determines_the_label_is_suspicious(tmp_path: Path) -> Non
 def test_a_coincidence_is_not_suspicious(tmp_path: Path) -> None:
     # Nearly every row has its own value, so each has one label.
     dataset = built(tmp_path, with_column(pa.array(np.arange(2_000) // 2 * 2 + LABELS)), fields=(*FIELDS, MORE))
-    assert dataset.manifest.warnings == []
+    (warning,) = dataset.manifest.warnings
+    assert warning.endswith("so these fields say little about new rows: 'more' (100%)")
 
 
 def test_a_column_newer_than_the_row_is_suspicious(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_a_column_newer_than_the_row_is_suspicious(tmp_path: Path) -> None:
     later = [moment + datetime.timedelta(days=1) if place % 4 == 0 else None for place, moment in enumerate(moments)]
     table = with_column(pa.array(later, pa.timestamp("us")))
     dataset = built(tmp_path, table, fields=(*FIELDS, MORE))
-    assert dataset.manifest.warnings == ["column 'more' is later than 'at' in 500 of 2000 rows"]
+    assert dataset.manifest.warnings[0] == "column 'more' is later than 'at' in 500 of 2000 rows"
     earlier = [moment - datetime.timedelta(seconds=1) for moment in moments]
     other = build(
         tmp_path,
@@ -97,4 +98,4 @@ def test_a_column_newer_than_the_row_is_suspicious(tmp_path: Path) -> None:
         with_column(pa.array(earlier, pa.timestamp("us"))),
         "b",
     )
-    assert other.manifest.warnings == []
+    assert not any("later" in warning for warning in other.manifest.warnings)

@@ -154,6 +154,17 @@ def kill_redis(folder: Path, points: int, seed: int) -> int:
     return number
 
 
+def _kill_loaders_of_redis(folder: Path, points: int, seed: int) -> int:
+    port = free_port()
+    server = _redis(port, folder / "l")
+    try:
+        time.sleep(0.5)
+        return kill_loaders(StoreAddress(host="127.0.0.1", port=port), folder / "l", points, seed)
+    finally:
+        server.kill()
+        server.wait()
+
+
 def _put_until_it_is_there(store: OnlineStore, number: int) -> int:
     for _ in range(200):
         try:
@@ -166,6 +177,8 @@ def _put_until_it_is_there(store: OnlineStore, number: int) -> int:
 
 def _redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
+    # With `everysec` Redis answers before it has written while an earlier fsync takes its time.
+    command += ["--appendfsync", "always"]
     return subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
 
 
@@ -183,7 +196,7 @@ def _killed(what: str, *arguments: object, after: float) -> list[str]:
     time.sleep(after)
     process.kill()
     rest = process.stdout.read()
-    process.wait()
+    assert process.wait() in (0, -9), f"'{what}' did not start"
     return [line for line in (first + rest).splitlines(keepends=False) if line][: (first + rest).count("\n")]
 
 
@@ -215,9 +228,18 @@ def main() -> None:
         folder = Path(text)
         (folder / "r").mkdir()
         embedded = StoreAddress(path=str(folder / "writers"))
-        print("writers, embedded:", given.points, "kills,", kill_writers(embedded, given.points, given.seed), "rows")
+        print(
+            "writers, embedded:",
+            given.points,
+            "kills,",
+            kill_writers(embedded, given.points, given.seed),
+            "rows",
+            flush=True,
+        )
         embedded = StoreAddress(path=str(folder / "loaders"))
-        print("loaders, embedded:", kill_loaders(embedded, folder, given.points, given.seed), "kills")
+        print("loaders, embedded:", kill_loaders(embedded, folder, given.points, given.seed), "kills", flush=True)
+        (folder / "l").mkdir()
+        print("loaders, Redis:", _kill_loaders_of_redis(folder, given.points, given.seed), "kills", flush=True)
         print("Redis:", given.points, "kills,", kill_redis(folder / "r", given.points, given.seed), "rows")
         print("0 acknowledged rows lost, 0 twice")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.errors import MlfeatError, UserError
 from airflow_provider_mlfeat.online.opening import StoreAddress, open_store
 from tests.online import killing, shop
 
@@ -24,6 +24,35 @@ def test_redis(tmp_path: Path) -> None:
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server on this machine: scripts/install_test_services installs it")
     assert killing.kill_redis(tmp_path, points=3, seed=7) >= 6
+
+
+def test_loaders_of_redis(tmp_path: Path, redis_store_port: int) -> None:
+    address = StoreAddress(host="127.0.0.1", port=redis_store_port, key_prefix="killing")
+    assert killing.kill_loaders(address, tmp_path, points=2, seed=9, tries=2) == 2
+
+
+def test_a_full_store_keeps_what_it_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_mlfeat.online.embedded.environment._MAP_SIZE", 1 << 20)
+    address, put = StoreAddress(path=str(tmp_path / "online")), 0
+    with open_store(address) as store:
+        shop.create(store)
+        rows = [("ann", 1_000, 1.0, str(number)) for number in range(500)]
+        with pytest.raises(MlfeatError, match="the online store in .* is full; nothing of this change was kept"):
+            while True:
+                put += shop.put(store, "purchase", *rows)
+        assert store.size().tables["purchase"] == {"all rows": put}
+    monkeypatch.undo()
+    with open_store(address) as store:
+        assert shop.put(store, "purchase", *rows) == 500
+        assert store.size().tables["purchase"] == {"all rows": put + 500}
+
+
+def test_files_of_another_format_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = StoreAddress(path=str(tmp_path / "online"))
+    open_store(address).close()
+    monkeypatch.setattr("airflow_provider_mlfeat.online.embedded.environment._FORMAT", b"2")
+    with pytest.raises(UserError, match="has format 1, and this version reads 2: use a folder of its own"):
+        open_store(address)
 
 
 def test_a_store_that_was_cut_off_is_refused(tmp_path: Path) -> None:

@@ -221,3 +221,15 @@ def test_values_come_back_as_they_were(store: OnlineStore) -> None:
         assert [None if value is None else str(value) for value in answer] == [
             None if value is None else str(value) for value in row
         ]
+
+
+def test_a_second_deployment_that_orders_strings(store: OnlineStore) -> None:
+    """What was read for the first one has no order of strings yet."""
+    create(store)
+    counts = shop.SUMS.replace("topn_frequency(kind, 2)", "distinct_count(kind)")
+    deployed(store, "counts", counts)
+    deployed(store, "sums", shop.SUMS)
+    put(store, "purchase", ("ann", 19_000, 1.0, "hat"), ("ann", 19_001, 1.0, "cap"), ("ann", 19_002, 1.0, "bag"))
+    service = FeatureService(store)
+    assert service.features("counts", ANN) == ("ann", 3.0, 3, 3, None)
+    assert service.features("sums", ANN) == ("ann", 3.0, 3, "bag,cap", None)

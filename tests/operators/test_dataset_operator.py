@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_mlfeat.dataset.folder import Dataset
 from airflow_provider_mlfeat.jobs.run import parse_spec
+from airflow_provider_mlfeat.links.report import ReportLink
 from airflow_provider_mlfeat.operators.dataset import BuildDatasetOperator
 from tests.dataset.tables import visits
 
@@ -39,6 +40,17 @@ def test_it_builds_what_its_arguments_say(here: dict[str, Any], context: Any) ->
     assert Dataset.open(result["dataset"]).manifest.fingerprint == result["dataset_fingerprint"]
     assert context["outlet_events"][made].extra["dataset"] == result["dataset"]
     assert operator.execute(context)["already_built"]
+    assert "Left out" in Path(result["artifacts"]["report"]).read_text(encoding="utf-8")
+
+
+def test_its_report_is_a_click_away(here: dict[str, Any], context: Any) -> None:
+    here["runtime"] = "process"
+    operator = BuildDatasetOperator(task_id="b", label_column="bought", key_columns=["request"], **here)
+    result = operator.execute(context)
+    assert operator.report_url is not None
+    assert operator.report_url.endswith(f"/jobs/{result['job_id']}/report")
+    assert context["ti"].pushed[ReportLink().xcom_key] == operator.report_url
+    assert ReportLink() in operator.operator_extra_links
 
 
 def test_its_fields_are_the_specs(context: Any) -> None:

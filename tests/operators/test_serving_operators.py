@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,8 +73,10 @@ def test_switch_and_back(context: Any, tmp_path: Path, monkeypatch: pytest.Monke
         result = operator.execute(context)
         assert (result["release"], result["switched"], result["model_version"]) == (number, True, str(number))
     assert operator.execute(context)["switched"] is False
-    back = RollbackServingOperator(task_id="r", runtime="in_process").execute(context)
-    assert (back["release"], back["model_version"]) == (1, "1")
+    stays = RollbackServingOperator(task_id="r", only_from="1", runtime="in_process").execute(context)
+    assert (stays["release"], stays["rolled_back"]) == (2, False)
+    back = RollbackServingOperator(task_id="r", only_from="2", runtime="in_process").execute(context)
+    assert (back["release"], back["model_version"], back["rolled_back"]) == (1, "1", True)
     with EmbeddedStore(tmp_path / "online") as store:
         assert releases.service(store.documents, "default").live == 1
         kept = releases.get_release(store.documents, "default", 2).model
@@ -163,3 +166,34 @@ def test_sensor(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ServerPlace, "ask", fails(UserError("a bearer token is needed")))
     with pytest.raises(AirflowFailException, match="bearer token"):
         sensor.poke(context)
+
+
+@pytest.mark.parametrize("kind", [CheckParityOperator, SwitchServingOperator])
+def test_headers_for_triton_are_secrets(context: Any, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    extra = {"protocol": "grpc", "tls": True, "headers": {"x-key": "k3y"}}
+    document = {"conn_type": "mlfeat_triton", "host": "triton", "port": 8001, "password": "s3cret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_TRITON", json.dumps(document))
+    more = {"feature_set": "f@1", "report": "/r"} if kind is CheckParityOperator else {}
+    operator = kind(
+        task_id="t",
+        deployment="d@1",
+        model="/m",
+        backend="triton",
+        endpoint={"model": "jd", "version": 3},
+        triton_conn_id="triton",
+        **more,
+    )
+    spec: Any = parse_spec(operator.build_spec(context))
+    assert spec.endpoint == {
+        "protocol": "grpc",
+        "tls": True,
+        "ca_certificate": None,
+        "address": "triton:8001",
+        "model": "jd",
+        "version": 3,
+    }
+    secrets = operator.secrets(context)
+    assert "s3cret" in secrets["triton.headers"]
+    assert "k3y" in secrets["triton.headers"]
+    assert "s3cret" not in str(spec)
+    assert "k3y" not in str(spec)

@@ -30,6 +30,19 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+def wait_for_senders() -> None:
+    """Until no run of this process is being sent: a closed one ends what is under way."""
+    for thread in [one for one in threading.enumerate() if one.name == "mlflow"]:
+        thread.join(60)
+
+
+@pytest.fixture(autouse=True)
+def senders_end() -> Iterator[None]:
+    """No test's sender reaches into the next test."""
+    yield
+    wait_for_senders()
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without runs: making one takes seconds, copying it none."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from airflow_provider_mlfeat.registry.run_log import RunLog, open_run
 from airflow_provider_mlfeat.registry.shipping import find_run, replay
 from airflow_provider_mlfeat.registry.spool import Spool, SpoolWriter, left_spools, spools_directory
 from airflow_provider_mlfeat.registry.tracking import Tracking
-from tests.registry.conftest import Line, Server
+from tests.registry.conftest import Line, Server, wait_for_senders
 
 
 def log_run(tracking: Tracking, key: str = "key", **options: Any) -> RunLog:
@@ -104,6 +106,7 @@ def test_a_server_that_is_away_is_told_later(line: Line, caplog: pytest.LogCaptu
     assert time.monotonic() - began < 1, "the loop waits for nobody"
     assert not run.close()
     assert "'mlfeat models replay' sends them" in caplog.text
+    wait_for_senders()
     assert replay(tracking) == (0, 1), "still away: nothing is lost"
     line.connect()
     assert replay(tracking) == (1, 0)
@@ -230,3 +233,37 @@ def test_no_secret_is_written_to_disk() -> None:
     spool = Spool.create(tracking, "key", "run", {})
     assert all(secret not in path.read_text() for path in spool.path.rglob("*") if path.is_file())
     assert secret not in repr(tracking)
+
+
+def test_a_cancelled_run_does_not_wait_for_a_server_that_is_away(line: Line) -> None:
+    began = time.monotonic()
+    with pytest.raises(CancelledError), open_run(line.tracking, "cancelled", "run"):
+        raise CancelledError("stop")
+    assert time.monotonic() - began < 10
+    assert len(left_spools(line.tracking)) == 1
+
+
+def test_clients_of_two_mlflows_wait_for_one_another(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_mlfeat.registry import tracking as module
+
+    monkeypatch.setattr(module, "_OVERLAP_SECONDS", 0.1)
+    other = {"MLFLOW_TRACKING_URI": "http://other"}
+    outcomes: list[str] = []
+
+    def enter() -> None:
+        try:
+            with module.set_environment(other):
+                outcomes.append("in")
+        except TransientError as error:
+            outcomes.append(str(error))
+
+    def try_it() -> None:
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+
+    with tracking.client(), tracking.client():
+        try_it()
+    try_it()
+    assert outcomes == ["another thread of this process talks to another MLflow and does not end", "in"]
+    assert "MLFLOW_TRACKING_URI" not in os.environ

@@ -35,12 +35,7 @@ def make_encoder(plan_id: str) -> Encoder:
 
 
 def make_model(folder: Path, plan_id: str, seed: int = 0) -> Path:
-    encoder = make_encoder(plan_id)
-    random = np.random.default_rng(seed)
-    tables = [random.normal(0, 1, size).astype(np.float32) for size in encoder.sizes]
-    folder.mkdir(parents=True)
-    encoder.save(folder / "encoder.json")
-    onnx.save(graph(tables, -0.5, len(encoder.sizes), 1), folder / "model.onnx")
+    """A model of the shop's features."""
     features = pa.table(
         {
             "who": ["ann", "bob", None, "eve"],
@@ -49,6 +44,16 @@ def make_model(folder: Path, plan_id: str, seed: int = 0) -> Path:
             "spent": [0.0, 12.5, None, 3.25],
         }
     )
+    return write_model(folder, make_encoder(plan_id), features, seed)
+
+
+def write_model(folder: Path, encoder: Encoder, features: pa.Table, seed: int = 0) -> Path:
+    """A model with drawn weights; it has one value field, and `features` are those of its golden rows."""
+    random = np.random.default_rng(seed)
+    tables = [random.normal(0, 1, size).astype(np.float32) for size in encoder.sizes]
+    folder.mkdir(parents=True)
+    encoder.save(folder / "encoder.json")
+    onnx.save(graph(tables, -0.5, len(encoder.sizes), 1), folder / "model.onnx")
     encoded = encoder.encode(features)
     ids = encoded.ids.astype(np.int64)
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
@@ -58,15 +63,15 @@ def make_model(folder: Path, plan_id: str, seed: int = 0) -> Path:
     manifest = ModelManifest(
         kind="lr",
         fields=tuple({"name": one.name, "size": one.size} for one in encoder.id_fields),
-        values=("spent",),
+        values=tuple(one.name for one in encoder.value_fields),
         hyper_parameters={},
         encoder_fingerprint=encoder.fingerprint,
-        plan_id=plan_id,
+        plan_id=encoder.plan_id,
         dataset_fingerprint="d" * 64,
         feature_set={"name": "visits", "version": 1},
         metrics={},
         rows={},
-        inputs=(Tensor("INPUT_0", "INT64", (3,)), Tensor("INPUT_1", "FP32", (1,))),
+        inputs=(Tensor("INPUT_0", "INT64", (len(encoder.sizes),)), Tensor("INPUT_1", "FP32", (1,))),
         encoder="encoder.json",
         recipe=str(seed),
         files=digests(folder),

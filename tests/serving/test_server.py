@@ -232,20 +232,45 @@ def test_too_many_at_once(serve: Serve, plan_id: str) -> None:
     assert client.post(DEPLOYMENT, json={"input": [REQUEST]}).status_code == 200
 
 
-def test_too_slow(
-    serve: Serve, store: EmbeddedStore, plan_id: str, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_slow(serve: Serve, store: EmbeddedStore, plan_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
-    from airflow_provider_mlfeat.serving.scoring import OnnxScorer
+    from airflow_provider_mlfeat.serving.server.live import Features
 
     async def slow(*given: Any) -> Any:
         await asyncio.sleep(5)
 
-    monkeypatch.setattr(OnnxScorer, "score_later", slow)
-    shops.release(store, plan_id, shops.reference(model))
-    answer = serve(deadline=0.1).post("/predict", json=REQUEST)
-    assert (answer.status_code, answer.json()["msg"]) == (504, "no answer within 0.1 s")
+    shops.release(store, plan_id, None)
+    client = serve(deadline=0.1)
+    monkeypatch.setattr(Features, "answer", slow)
+    for _ in range(2):
+        answer = client.post("/predict", json=REQUEST)
+        assert (answer.status_code, answer.json()["msg"]) == (504, "no answer within 0.1 s")
+    app: Any = client.app
+    assert app.state.gate.inside == 0
+
+
+def test_an_error_of_ours_is_told_without_detail(
+    serve: Serve, store: EmbeddedStore, plan_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_mlfeat.serving.server.live import Features
+
+    async def broken(*given: Any) -> Any:
+        raise ZeroDivisionError("a secret")
+
+    shops.release(store, plan_id, None)
+    client = serve()
+    with monkeypatch.context() as patched:
+        patched.setattr(Features, "answer", broken)
+        answer = client.post("/predict", json=REQUEST)
+    assert answer.status_code == 500
+    assert answer.json() == {"code": 500, "msg": "an error of the server; its log says more"}
+    assert client.post("/predict", json=REQUEST).status_code == 200
+
+
+def test_other_methods_of_paths_that_are_asked_often(serve: Serve, plan_id: str) -> None:
+    client = serve()
+    assert client.get("/predict").status_code == client.delete("/services/a/predict").status_code == 405
 
 
 def test_readiness(serve: Serve, store: EmbeddedStore, plan_id: str) -> None:

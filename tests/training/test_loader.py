@@ -67,6 +67,13 @@ def test_a_group_shares_each_batch(rows: Examples) -> None:
         assert shared == whole[: len(whole) // 3 * 3]
 
 
+def test_a_rest_that_is_smaller_than_the_group_is_empty_for_all(rows: Examples) -> None:
+    some = Examples(rows.ids[:65], rows.values[:65], rows.labels[:65])
+    for rank in range(2):
+        loader = Loader(some, RowOrder.within(65, BATCH, 5, 65), group=Group(rank, 2))
+        assert [len(batch) for batch in loader.epoch(0)] == [32, 0]
+
+
 def test_windows_are_whole_batches() -> None:
     assert RowOrder.within(ROWS, BATCH, 1, 300).window == 256
     assert RowOrder.within(ROWS, BATCH, 1, 10).window == BATCH

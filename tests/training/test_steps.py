@@ -18,7 +18,7 @@ from tests.training.rows import IDS_ALONE, LAYOUT, examples
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
     "hidden_layers": (9, 7), "embedding_size": 6, "batch_size": 64, "learning_rate": 0.01,
-    "embedding_deviation": 0.3,
+    "embedding_deviation": 0.3, "precision": "fp32",
 }  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def test_dropout_keeps_the_mean() -> None:
 
 @pytest.mark.parametrize("kind", [CompiledStep, LookupStep])
 def test_bf16_is_near(kind: type[Step]) -> None:
-    exact, rough = made(kind, TrainSettings(**SMALL)), made(kind, TrainSettings(**SMALL, precision="bf16"))
+    exact, rough = made(kind, TrainSettings(**SMALL)), made(kind, TrainSettings(**{**SMALL, "precision": "bf16"}))
     for batch in batches(10):
         losses = float(exact.train(batch, 1.0)), float(rough.train(batch, 1.0))
     assert losses[0] == pytest.approx(losses[1], rel=0.02)

@@ -24,6 +24,7 @@ from tests.training.rows import LAYOUT, data, examples
 
 SMALL: dict[str, Any] = {
     "hidden_layers": (16, 8), "embedding_size": 4, "batch_size": 64, "learning_rate": 0.01, "threads": 1,
+    "precision": "fp32",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from decimal import Decimal
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from airflow_provider_mlfeat.errors import UserError
 TYPES = ("string", "bool", "int", "float32", "float64", "timestamp", "date")
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - a moment without zone is in UTC
 _EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
+_SINGLE = Struct("<f")
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 _PER_MILLISECOND = {"us": 1_000, "ns": 1_000_000}
 
@@ -158,9 +160,12 @@ def value_writer(kind: str, column: str) -> Callable[[Any], bytes]:
         return text.encode() if "e" not in text else positional(np.float64(number)).encode()
 
     def single(value: Any) -> bytes:
-        number = np.float32(as_float(value, column))
-        text = str(number) if number else "0.0"
-        return text.encode() if "e" not in text else positional(number).encode()
+        number = as_single(value, column)
+        # Six digits or fewer are the shortest, if they read back; so it is with nearly all features.
+        text = f"{number:.6}"
+        if "e" in text or as_single(float(text), column) != number:
+            return positional(np.float32(number)).encode()
+        return text.encode() if number else b"0.0"
 
     def boolean(value: Any) -> bytes:
         if not isinstance(value, bool | np.bool_):
@@ -207,6 +212,17 @@ def as_float(value: Any, column: str) -> float:
     if value - value != 0.0:
         raise not_finite(column)
     return float(value)
+
+
+def as_single(value: Any, column: str) -> float:
+    """A number as 32 bits hold it; raises UserError for one that they do not."""
+    try:
+        found: float = _SINGLE.unpack(_SINGLE.pack(value if type(value) is float else as_float(value, column)))[0]
+    except OverflowError:
+        raise UserError(f"column '{column}' takes float32, and {value!r} is too large for one") from None
+    if found - found != 0.0:
+        raise not_finite(column)
+    return found
 
 
 def as_milliseconds(value: Any, column: str) -> int:

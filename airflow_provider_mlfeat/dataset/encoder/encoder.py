@@ -65,9 +65,12 @@ class Encoder:
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise UserError(f"two fields are called '{double[0]}'")
         for field in self.fields:
+            if field.kind == "vocabulary" and field.name not in self.vocabularies:
+                raise UserError(f"field '{field.name}' has no vocabulary")
             wanted = self.vocabularies[field.name].size if field.kind == "vocabulary" else fixed_size(field)
             assert field.type, f"field '{field.name}' is not fitted"
-            assert field.size == wanted, f"field '{field.name}' says size {field.size}, and it is {wanted}"
+            if field.size != wanted:
+                raise UserError(f"field '{field.name}' says that it has {field.size} rows, and it has {wanted}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What Spark sends to its workers: the contents, without the functions compiled of them."""

@@ -7,6 +7,7 @@ that have their default are left out, so a field reads as it was meant.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ KINDS = ("vocabulary", "hash", "bucket", "part", "value")
 PARTS: dict[str, tuple[int, int]] = {"hour": (24, 0), "weekday": (7, 0), "day": (31, 1), "month": (12, 1)}
 TRANSFORMS = ("none", "standard", "log")
 _ZONE = re.compile(r"([+-])(\d{2}):(\d{2})")
+_MOST_ROWS = 1 << 30
 _NUMBERS = ("bool", "int", "float32", "float64", "timestamp", "date")
 
 
@@ -120,9 +122,12 @@ class Field:
             raise UserError(f"field '{name}': unknown option '{unknown[0]}'; there are {', '.join(sorted(known))}")
         if missing := [option for option in _ALWAYS[:3] if option not in document]:
             raise UserError(f"field '{name}': option '{missing[0]}' is missing")
+        for option, value in document.items():
+            if not _is_like(value, _DEFAULTS.get(option, ""), option):
+                raise UserError(f"field '{name}': option '{option}' cannot be {value!r}")
         options = dict(document)
         if "boundaries" in options:
-            options["boundaries"] = tuple(float(one) for one in options["boundaries"])
+            options["boundaries"] = tuple(map(float, options["boundaries"]))
         return cls(**options)
 
     def _problem(self) -> str:
@@ -139,7 +144,7 @@ class Field:
             return "min_frequency must be 1 or more"
         if self.position is not None and (self.position < 0 or not self.has_keys or not self.delimiter):
             return "position is an element's number from 0, of a vocabulary or hash field, with a delimiter"
-        if self.kind == "hash" and self.rows < 1:
+        if self.kind == "hash" and not 1 <= self.rows <= _MOST_ROWS:
             return "kind 'hash' needs rows, the size of its table"
         if self.kind == "bucket":
             if not self.boundaries and self.buckets < 2:
@@ -170,7 +175,20 @@ class Field:
         return ""
 
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Field)}
+def _is_like(value: Any, default: Any, option: str) -> bool:
+    """Whether an option's value is of its kind."""
+    if option == "boundaries":
+        return isinstance(value, list | tuple) and all(_is_like(one, 0.0, "boundary") for one in value)
+    if option == "position":
+        return value is None or type(value) is int
+    if isinstance(default, float):
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is type(default)
+
+
+_DEFAULTS: dict[str, Any] = {
+    field.name: field.default for field in dataclasses.fields(Field) if field.default is not dataclasses.MISSING
+}
 _ALWAYS = ("name", "column", "kind", "type", "size")
 
 

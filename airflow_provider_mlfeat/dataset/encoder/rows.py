@@ -152,8 +152,7 @@ def _number(field: Field) -> Callable[[Any], float | None]:
     def real(value: Any) -> float | None:
         if forgiving and _is_not_finite(value):
             return None
-        found = canonical.as_float(value, column)
-        return float(np.float32(found)) if single else found
+        return canonical.as_single(value, column) if single else canonical.as_float(value, column)
 
     return real
 

@@ -58,12 +58,15 @@ def load(encoder_type: type[Made], path: Path) -> Made:
         raise UserError(f"{path} is no encoder's file")
     end = content.find(b"\n", len(_FIRST_LINE))
     try:
-        document = json.loads(content[len(_FIRST_LINE) : end])
-    except ValueError:
+        return _parsed(encoder_type, path, json.loads(content[len(_FIRST_LINE) : end]), content, end + 1)
+    except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is damaged: its description cannot be read") from None
+
+
+def _parsed(encoder_type: type[Made], path: Path, document: dict[str, Any], content: bytes, place: int) -> Made:
     if document["version"] != VERSION:
         raise UserError(f"{path} is an encoder of version {document['version']}; this release reads {VERSION}")
-    vocabularies, place = {}, end + 1
+    vocabularies = {}
     for entry in document["vocabularies"]:
         stop = place + entry["keys"] * _KEY_BYTES
         if stop > len(content):

@@ -95,9 +95,11 @@ class Vocabulary:
 
         def find(key: int) -> int:
             first = key >> shift
-            for place in range(starts[first], starts[first + 1]):
+            place, stop = starts[first], starts[first + 1]
+            while place < stop:
                 if sorted_keys[place] == key:
                     return int(sorted_rows[place])
+                place += 1
             return UNKNOWN
 
         return find

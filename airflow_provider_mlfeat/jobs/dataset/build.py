@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -100,7 +101,7 @@ class BuildDatasetResult(JobResult):
     :param test_rows: of the test split.
     :param positives: rows with label 1, of all splits.
     :param dropped: columns that were left out, with the reason.
-    :param warnings: what may leak.
+    :param warnings: what may leak, and fields that say little about new rows.
     :param already_built: whether an earlier run had made it.
     """
 
@@ -150,8 +151,10 @@ class BuildDatasetJob(Job[BuildDatasetSpec, BuildDatasetResult]):
         else:
             try:
                 build_dataset(request, source, target, context.scratch, context.progress)
-            except OSError:
+            except OSError as error:
                 # Another run of the same may have been first; anything else is an error.
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise UserError(f"{target.parent}: the disk is full; the dataset was not written") from None
                 if not target.exists():
                     raise
                 already = True
@@ -266,6 +269,9 @@ def _name(spec: BuildDatasetSpec) -> str:
 
 
 def _result(dataset: Dataset, already: bool) -> BuildDatasetResult:
+    from airflow_provider_mlfeat.dataset.manifest import MANIFEST_FILE
+    from airflow_provider_mlfeat.dataset.report import REPORT_FILE
+
     manifest = dataset.manifest
     rows, positives = manifest.rows, manifest.positives
     for name, count in rows.items():
@@ -295,5 +301,9 @@ def _result(dataset: Dataset, already: bool) -> BuildDatasetResult:
         dropped={one["column"]: one["reason"] for one in manifest.dropped},
         warnings=tuple(manifest.warnings),
         already_built=already,
-        artifacts=(Artifact.of("manifest", dataset.folder / "dataset.json"),),
+        artifacts=tuple(
+            Artifact.of(name, dataset.folder / file)
+            for name, file in (("manifest", MANIFEST_FILE), ("report", REPORT_FILE))
+            if (dataset.folder / file).exists()
+        ),
     )

@@ -137,7 +137,7 @@ class GateModelJob(Job[GateModelSpec, GateModelResult]):
 
 def _stages(context: JobContext) -> Any:
     def stage(name: str) -> None:
-        context.progress.stage(name, unit="steps")
+        context.progress.stage(name, total=1, unit="step")
 
     return stage
 
@@ -157,7 +157,7 @@ def _champion(spec: GateModelSpec, tracking: Tracking, context: JobContext) -> C
     from airflow_provider_mlfeat.registry.versions import find_alias
     from airflow_provider_mlfeat.training.trained_model import TrainedModel
 
-    context.progress.stage("champion", unit="steps")
+    context.progress.stage("champion", total=1, unit="step")
     with tracking.client() as client:
         version = find_alias(client, spec.model_name, spec.champion)
         if version is None:
@@ -179,7 +179,7 @@ def _log_decision(tracking: Tracking, model: TrainedModel, decision: Decision, p
         raise
     except TransientError as error:
         log.warning("the decision goes to MLflow later: %s", error)
-    with open_run(tracking, run_key(model.manifest), run_name(model.manifest)) as run:
+    with open_run(tracking, run_key(model.manifest), run_name(model.manifest), system_seconds=0) as run:
         run.tags({"mlfeat.decision": decision.decision, "mlfeat.decision_reason": decision.reason})
         numbers = {f"gate/{one.rule}": one.value for one in decision.outcomes if one.value is not None}
         run.metrics({_metric_name(name): value for name, value in numbers.items()})

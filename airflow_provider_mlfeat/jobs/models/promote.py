@@ -114,7 +114,7 @@ class PromoteModelJob(Job[PromoteModelSpec, PromoteModelResult]):
         wanted = Promotion(
             spec.model_name, spec.model_version, spec.alias, spec.require_decision, spec.allow_new_signature
         )
-        move = promote(tracking, wanted, lambda name: context.progress.stage(name, unit="steps"))
+        move = promote(tracking, wanted, lambda name: context.progress.stage(name, total=1, unit="step"))
         return PromoteModelResult(**_fields(tracking, move, spec.alias))
 
 
@@ -139,7 +139,7 @@ class RollbackModelJob(Job[RollbackModelSpec, RollbackModelResult]):
             spec.model_name,
             spec.to_version or None,
             spec.alias,
-            lambda name: context.progress.stage(name, unit="steps"),
+            lambda name: context.progress.stage(name, total=1, unit="step"),
         )
         return RollbackModelResult(**_fields(tracking, move, spec.alias))
 

@@ -107,7 +107,7 @@ class RegisterModelJob(Job[RegisterModelSpec, RegisterModelResult]):
         done = register(
             tracking,
             Registration(spec.model_name, folder, spec.aliases, tags, spec.description, spec.encoded_model),
-            lambda name: context.progress.stage(name, unit="steps"),
+            lambda name: context.progress.stage(name, total=1, unit="step"),
         )
         version = done.version
         if file is not None:

@@ -48,14 +48,17 @@ class TrainingLog:
         numbers = {f"live/{name}": value for name, value in changed.items() if not isinstance(value, str)}
         self._run.metrics(numbers, self._step)
 
-    def finish(self, model: TrainedModel) -> dict[str, str]:
-        """Tell the run all that the finished model says; id and page of the run, as far as they are known."""
+    @property
+    def run(self) -> dict[str, str]:
+        """Id and page of the run; empty as long as MLflow has not given them, and without one."""
+        return {"run_id": self._run.run_id, "run_url": self._run.page} if self._run else {"run_id": "", "run_url": ""}
+
+    def finish(self, model: TrainedModel) -> None:
+        """Tell the run all that the finished model says."""
         from airflow_provider_mlfeat.registry.lineage import describe_model
 
-        if self._run is None:
-            return {"run_id": "", "run_url": ""}
-        describe_model(self._run, model.folder, model.manifest)
-        return {"run_id": self._run.run_id, "run_url": self._run.page}
+        if self._run is not None:
+            describe_model(self._run, model.folder, model.manifest)
 
 
 @contextmanager

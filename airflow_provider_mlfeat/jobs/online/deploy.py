@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -108,7 +109,7 @@ class DeployFeaturesJob(Job[DeployFeaturesSpec, DeployFeaturesResult]):
 
         context.progress.stage("deploy", unit="steps")
         catalog = load_catalog(spec.store(context.secrets))
-        statement = parse_deploy(spec.sql, spec.name)
+        statement = _with_options(parse_deploy(spec.sql, spec.name), spec.options)
         plan = self._plan(spec, statement.query, catalog)
         for warning in plan.warnings:
             log.warning("%s", warning)
@@ -122,10 +123,10 @@ class DeployFeaturesJob(Job[DeployFeaturesSpec, DeployFeaturesResult]):
                 statement.query.text,
                 plan,
                 database=catalog.resolve_database(spec.database),
-                options={**statement.options, **spec.options},
+                options=statement.options,
                 model=model,
                 if_not_exists=spec.if_not_exists or statement.if_not_exists,
-                replace=spec.replace or str(statement.options.get("replace", "")).lower() == "true",
+                replace=spec.replace or bool(statement.options.get("replace")),
                 switch=spec.switch,
             )
             context.progress.advance()
@@ -177,6 +178,17 @@ def parse_deploy(sql: str, name: str) -> Deploy:
         return s.Deploy(name=name, query=statement.query, options={}, text=statement.text)
     if name and name.lower() != statement.name.lower():
         raise UserError(f"the statement deploys '{statement.name}', but the name is '{name}'")
+    return statement
+
+
+def _with_options(statement: Deploy, given: dict[str, bool | int | str]) -> Deploy:
+    """The statement with options from elsewhere; all are checked, and windows that they name must be there."""
+    from airflow_provider_mlfeat.sql.deployments import long_windows
+    from airflow_provider_mlfeat.sql.options import DEPLOY_OPTIONS, check_option
+
+    options = (check_option(DEPLOY_OPTIONS, name, value, "option of DEPLOY", None) for name, value in given.items())
+    statement = replace(statement, options={**statement.options, **dict(options)})
+    long_windows(statement)
     return statement
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.online.place import OnlinePlace
+from airflow_provider_mlfeat.jobs.serving.server import triton_headers
 from airflow_provider_mlfeat.jobs.spec import Artifact, Job, JobContext, JobResult, JobSpec
 from airflow_provider_mlfeat.jobs.tables.store import TableJobSpec, join_name
 
@@ -121,7 +123,7 @@ class CheckParityJob(Job[CheckParitySpec, CheckParityResult]):
                 f"feature set '{features.reference}' was made by plan {features.metadata.plan_id[:12]}, and deployment "
                 f"'{deployment.reference}' has plan {deployment.plan_id[:12]}: training and serving do not ask the same"
             )
-        model = _model(spec)
+        model = _model(spec, context.secrets)
         definitions, tables = _tables(spec, store, features, deployment, context)
         request_table = deployment.plan().request_source
         assert request_table is not None
@@ -158,7 +160,7 @@ class CheckParityJob(Job[CheckParitySpec, CheckParityResult]):
         )
 
 
-def _model(spec: CheckParitySpec) -> ServedModel | None:
+def _model(spec: CheckParitySpec, secrets: Mapping[str, str]) -> ServedModel | None:
     if not spec.model:
         return None
     from airflow_provider_mlfeat.serving.releases import ModelReference
@@ -168,7 +170,8 @@ def _model(spec: CheckParitySpec) -> ServedModel | None:
 
     folder = local_folder(spec.model, "model")
     fingerprint = read_manifest(folder).fingerprint
-    return ServedModel(ModelReference(folder.name, "", str(folder), fingerprint, spec.backend, spec.endpoint))
+    reference = ModelReference(folder.name, "", str(folder), fingerprint, spec.backend, spec.endpoint)
+    return ServedModel(reference, triton_headers(secrets))
 
 
 def _tables(

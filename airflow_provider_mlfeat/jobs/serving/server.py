@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -81,3 +82,10 @@ class ServerPlace(Document):
         if live.get(release.service) == release.number:
             return ""
         return str(said["failures"].get(release.service) or f"it answers with release {live.get(release.service)}")
+
+
+def triton_headers(secrets: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The headers of requests to a Triton server, among a job's secrets."""
+    from airflow_provider_mlfeat.jobs.triton.place import HEADERS_SECRET
+
+    return tuple((str(name), str(value)) for name, value in json.loads(secrets.get(HEADERS_SECRET, "[]")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,7 +13,7 @@ from pydantic import Field
 from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.online.place import OnlinePlace
-from airflow_provider_mlfeat.jobs.serving.server import ServerPlace
+from airflow_provider_mlfeat.jobs.serving.server import ServerPlace, triton_headers
 from airflow_provider_mlfeat.jobs.spec import Job, JobContext, JobResult, JobSpec
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ class RollbackServingSpec(JobSpec):
 
     :param kind: ``rollback_serving``.
     :param service: which service.
+    :param only_from: go back only where this release is live; None goes back from any.
     :param online: the online store.
     :param server: servers that have to answer with the release before the job succeeds.
     """
 
     kind: Literal["rollback_serving"] = "rollback_serving"
     service: str = "default"
+    only_from: int | None = None
     online: OnlinePlace = OnlinePlace()
     server: ServerPlace = ServerPlace()
 
@@ -99,12 +102,13 @@ class RollbackServingResult(JobResult):
 
     :param kind: ``rollback_serving``.
     :param service: which service.
-    :param release: number of the release that is live again.
+    :param release: number of the release that is live; 0 where the service has none.
     :param previous_release: number of the one before it; None without one.
     :param deployment: its features, ``name@version``.
     :param plan_id: what features and model mean.
     :param model_name: its model; empty without one.
     :param model_version: that model's version.
+    :param rolled_back: whether another release was live before.
     """
 
     kind: Literal["rollback_serving"] = "rollback_serving"
@@ -115,6 +119,19 @@ class RollbackServingResult(JobResult):
     plan_id: str
     model_name: str
     model_version: str
+    rolled_back: bool
+
+
+# What the rollback of a service says that has no release.
+_NOTHING: dict[str, Any] = {
+    "release": 0,
+    "previous_release": None,
+    "deployment": "",
+    "plan_id": "",
+    "model_name": "",
+    "model_version": "",
+    "rolled_back": False,
+}
 
 
 class SwitchServingJob(Job[SwitchServingSpec, SwitchServingResult]):
@@ -146,7 +163,7 @@ class SwitchServingJob(Job[SwitchServingSpec, SwitchServingResult]):
                 label=spec.label,
                 threshold=spec.threshold,
             )
-            _try(store, release)
+            _try(store, release, context.secrets)
             added = releases.add_release(store.documents, release)
             before = releases.services(store.documents).get(spec.service)
             context.progress.stage("switch", unit="steps")
@@ -183,12 +200,23 @@ class RollbackServingJob(Job[RollbackServingSpec, RollbackServingResult]):
 
         context.progress.stage("switch", unit="steps")
         with spec.online.open(context.secrets) as store:
-            now = releases.roll_back(store.documents, spec.service)
+            known = releases.services(store.documents).get(spec.service)
+            if spec.only_from is not None and (known is None or known.live is None):
+                log.info("service %s answers with no release: there is nothing to take back", spec.service)
+                return RollbackServingResult(**_NOTHING, service=spec.service)
+            now = releases.service(store.documents, spec.service)
+            rolled_back = spec.only_from in (None, now.live)
+            if rolled_back and spec.only_from is not None and not now.previous:
+                log.warning("service %s has no release before %s: it stays", spec.service, now.live)
+                rolled_back = False
+            if rolled_back:
+                now = releases.roll_back(store.documents, spec.service)
             assert now.live is not None
             release = releases.get_release(store.documents, spec.service, now.live)
         spec.server.wait_for(release, context)
-        log.info("service %s answers with release %d again", spec.service, release.number)
-        return RollbackServingResult(**_document(release, now.previous[-1] if now.previous else None))
+        log.info("service %s answers with release %d", spec.service, release.number)
+        previous = now.previous[-1] if now.previous else None
+        return RollbackServingResult(**_document(release, previous), rolled_back=rolled_back)
 
 
 def _document(release: Release, previous: int | None) -> dict[str, Any]:
@@ -222,7 +250,7 @@ def _keep_model(spec: SwitchServingSpec) -> ModelReference | None:
     return ModelReference(name, spec.model_version, str(target), fingerprint, spec.backend, spec.endpoint)
 
 
-def _try(store: Any, release: Release) -> None:
+def _try(store: Any, release: Release, secrets: Mapping[str, str]) -> None:
     """All that a server does to get a release ready, before it goes live."""
     from airflow_provider_mlfeat.online.features import FeatureService
     from airflow_provider_mlfeat.serving.columns import check_columns
@@ -231,7 +259,7 @@ def _try(store: Any, release: Release) -> None:
     served = FeatureService(store).served(release.deployment)
     if release.model is None:
         return
-    model = ServedModel(release.model)
+    model = ServedModel(release.model, triton_headers(secrets))
     check_columns(release, served, model)
     model.scorer.close()
     if release.label and release.label in model.encoder.columns:

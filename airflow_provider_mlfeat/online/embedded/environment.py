@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_mlfeat.errors import MissingExtraError, TransientError, UserError
+from airflow_provider_mlfeat.errors import MissingExtraError, StorageError, TransientError, UserError
 
 _FILE = "data.mdb"
 # Address space, not disk: the file grows with what is stored.
 _MAP_SIZE = 1 << 38
 _READERS = 1024
+_FORMAT_KEY, _FORMAT = b"format", b"1"
 _lock = threading.Lock()
 _open: dict[tuple[int, str], tuple[Environment, int]] = {}
 
@@ -46,6 +47,19 @@ class Environment:
             self.counters = self.lmdb.open_db(b"counters")
             self.events = self.lmdb.open_db(b"events")
             self.event_order = self.lmdb.open_db(b"event_order", integerkey=True)
+            self._check_format()
+
+    def _check_format(self) -> None:
+        """Files that another version of this package wrote in another form are not read as if they were ours."""
+        with self.lmdb.begin() as transaction:
+            found = transaction.get(_FORMAT_KEY, db=self.counters)
+        if found is None:
+            with self.lmdb.begin(write=True) as transaction:
+                transaction.put(_FORMAT_KEY, _FORMAT, db=self.counters)
+        elif found != _FORMAT:
+            self.lmdb.close()
+            message = f"the online store in '{self.folder}' has format {found.decode()}, and this version reads"
+            raise UserError(f"{message} {_FORMAT.decode()}: use a folder of its own and load the tables again")
 
     def _check_length(self) -> None:
         """Pages behind the end of a file that was cut off would kill the process that touches them."""
@@ -99,18 +113,20 @@ def storage_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (lmdb.MapFullError, lmdb.DiskError) as error:
-        raise UserError(f"the online store in '{folder}' is full; nothing of this change was kept ({error})") from error
+        raise StorageError(
+            f"the online store in '{folder}' is full; nothing of this change was kept ({error})"
+        ) from error
     except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.PageNotFoundError) as error:
         message = f"the files of the online store in '{folder}' are damaged ({error})"
-        raise UserError(f"{message}: restore the folder from a copy, or move it away and load again") from error
+        raise StorageError(f"{message}: restore the folder from a copy, or move it away and load again") from error
     except (lmdb.ReadersFullError, lmdb.TxnFullError, lmdb.LockError) as error:
         raise TransientError(f"the online store in '{folder}' is busy: {error}") from error
     except PermissionError as error:
-        raise UserError(f"the online store in '{folder}' may not be used: permission denied") from error
+        raise StorageError(f"the online store in '{folder}' may not be used: permission denied") from error
     except (lmdb.Error, OSError) as error:
         if "No space left" in str(error) or getattr(error, "errno", None) == 28:
             message = f"the disk of the online store in '{folder}' is full; nothing of this change was kept"
-            raise UserError(message) from error
+            raise StorageError(message) from error
         if "Permission denied" in str(error) or "Read-only" in str(error):
-            raise UserError(f"the online store in '{folder}' may not be used: {error}") from error
+            raise StorageError(f"the online store in '{folder}' may not be used: {error}") from error
         raise TransientError(f"the online store in '{folder}': {error}") from error

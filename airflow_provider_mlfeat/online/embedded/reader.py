@@ -10,6 +10,7 @@ from airflow_provider_mlfeat.engine.history import Lookup, SeriesKey
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.stored_values import value_writer
 from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.online.embedded.environment import storage_errors
 from airflow_provider_mlfeat.online.embedded.records import (
     Header,
     Part,
@@ -19,6 +20,7 @@ from airflow_provider_mlfeat.online.embedded.records import (
     join,
     key_of_bits,
     key_of_code,
+    read_version,
     series_prefix,
 )
 from airflow_provider_mlfeat.online.embedded.strings import StoredStrings
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.series import TableName
     from airflow_provider_mlfeat.online.tables import StoredTable
 
-# Rows of long histories that stay in memory.
+# Rows of keys that were asked for stay in memory, so many of them; a key that was written is read again.
 _REMEMBERED_ROWS = 1_000_000
 # So many strings keep their place in the order of strings.
 _MOST_LABELLED = 2_000_000
@@ -56,19 +58,23 @@ class _ReadSeries:
         self.writers: list[Callable[[Any], int]] = [value_writer(schema[column].type, pool) for column in key.keys]
 
 
-class _LongHistory(NamedTuple):
-    """A history of several chunks as it was read.
+class _Known(NamedTuple):
+    """The rows of a key as they were read.
 
-    :param version: of its record.
-    :param state: what tells whether its closed chunks are the same.
-    :param closed: their rows.
-    :param block: all rows.
+    :param version: of the record.
+    :param block: the rows.
+    :param state: what tells whether the closed chunks are the same.
+    :param closed: the rows in closed chunks; None where there are none.
     """
 
     version: int
-    state: tuple[int, int, int]
-    closed: Part
     block: Block
+    state: tuple[int, int, int]
+    closed: Part | None
+
+
+def _closed_state(header: Header) -> tuple[int, int, int]:
+    return header.epoch, header.first, header.next
 
 
 class EmbeddedHistory:
@@ -84,15 +90,24 @@ class EmbeddedHistory:
         self.strings: Any = self._pool
         self._series: dict[SeriesKey, _ReadSeries] = {}
         self._by_object: dict[int, tuple[SeriesKey, _ReadSeries]] = {}
-        self._long: dict[bytes, _LongHistory] = {}
+        self._known: dict[bytes, _Known] = {}
+        self._known_rows = 0
         self._rows: dict[TableName, tuple[int, Rows]] = {}
+        self._seen: int | None = None
 
     @property
     def is_worn(self) -> bool:
         """See ``StoredHistory``."""
         return self._pool.labelled > _MOST_LABELLED
 
-    def prepare(self, series: SeriesKey, schema: Schema, ordered: Iterable[int]) -> None:
+    def revision(self) -> int:
+        """See ``StoredHistory``."""
+        seen, self._seen = self._seen, None
+        return self._documents.revision() if seen is None else seen
+
+    def prepare(
+        self, series: SeriesKey, schema: Schema, ordered: Iterable[int], columns: Iterable[int] | None = None
+    ) -> None:
         """See ``HistoryStore``."""
         known = self._series.get(series)
         if known is None:
@@ -105,14 +120,23 @@ class EmbeddedHistory:
                 raise UserError(f"the online store does not keep '{table.qualified_name}' by {keys}: deploy the query")
             known = self._series[series] = _ReadSeries(stored.number, schema, series, self._pool)
         texts = {column for column in ordered if schema[column].type == STRING}
-        known.ordered = sorted(texts.union(known.ordered))
+        if not texts.issubset(known.ordered):
+            known.ordered = sorted(texts.union(known.ordered))
+            # Blocks that were read before have no labels for these columns.
+            self._known, self._known_rows = {}, 0
 
     def fetch(self, lookups: Sequence[Lookup]) -> list[Block | None]:
         """See ``HistoryStore``; all blocks are of one moment."""
-        environment = self._environment
-        with environment.lmdb.begin(buffers=True) as transaction:
-            self._pool.refresh(transaction)
-            return [self._fetch_one(transaction, self._find(one.series), one.key) for one in lookups]
+        try:
+            with self._environment.lmdb.begin(buffers=True) as transaction:
+                self._pool.refresh(transaction)
+                self._seen = self._documents.revision_in(transaction)
+                return [self._fetch_one(transaction, self._find(one.series), one.key) for one in lookups]
+        except Exception as error:
+            # Only here, because a context around every request would cost more than a look-up.
+            with storage_errors(self._environment.folder):
+                raise error
+            raise
 
     def _find(self, series: SeriesKey) -> _ReadSeries:
         # A program looks up by the same few objects: finding them by what they are would cost more than the look-up.
@@ -135,11 +159,17 @@ class EmbeddedHistory:
         value = transaction.get(key, db=self._environment.rows)
         if value is None:
             return None
+        known = self._known.get(key)
+        if known is not None and known.version == read_version(value):
+            return known.block
         header, block = decode_block(value)
-        if header is not None:
-            block = self._long_history(transaction, key, header, value)
+        closed = None
+        if header.first < header.next:
+            closed = self._closed_chunks(transaction, key, header, known)
+            block = join([closed, decode(value)[1]]).block()
         if series.ordered:
             self._pool.order_all(block.bits[series.ordered])
+        self._remember(key, _Known(header.version, block, _closed_state(header), closed))
         return block
 
     def _key(self, transaction: Any, series: _ReadSeries, values: tuple[Any, ...]) -> bytes | None:
@@ -157,23 +187,19 @@ class EmbeddedHistory:
                 bits.append(write(value))
         return key_of_bits(series.prefix, bits)
 
-    def _long_history(self, transaction: Any, key: bytes, header: Header, value: Any) -> Block:
-        """The rows of a record and of the closed chunks before it; they are remembered until the key is written."""
-        known = self._long.get(key)
-        state = header.epoch, header.first, header.next
-        if known is not None and known.version == header.version:
-            return known.block
-        if known is not None and known.state == state:
-            closed = known.closed
-        else:
-            database = self._environment.rows
-            names = [chunk_key(key, number) for number in range(header.first, header.next)]
-            closed = join([decode(transaction.get(name, db=database))[1] for name in names])
-        block = join([closed, decode(value)[1]]).block()
-        if sum(one.block.count for one in self._long.values()) + block.count > _REMEMBERED_ROWS:
-            self._long.clear()
-        self._long[key] = _LongHistory(header.version, state, closed, block)
-        return block
+    def _closed_chunks(self, transaction: Any, key: bytes, header: Header, known: _Known | None) -> Part:
+        """The rows of the closed chunks before a record, which most writes leave alone."""
+        if known is not None and known.closed is not None and known.state == _closed_state(header):
+            return known.closed
+        database = self._environment.rows
+        names = [chunk_key(key, number) for number in range(header.first, header.next)]
+        return join([decode(transaction.get(name, db=database))[1] for name in names])
+
+    def _remember(self, key: bytes, known: _Known) -> None:
+        self._known_rows += known.block.count
+        if self._known_rows > _REMEMBERED_ROWS:
+            self._known, self._known_rows = {}, known.block.count
+        self._known[key] = known
 
     def rows(self, table: TableName, schema: Schema) -> Rows:
         """See ``HistoryStore``."""

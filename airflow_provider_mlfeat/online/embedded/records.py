@@ -21,6 +21,7 @@ from airflow_provider_mlfeat.engine.encoding import Bits
 Mask = NDArray[np.uint8]
 
 _HEADER = Struct("=QQQIIII")
+_VERSION = Struct("=Q")
 _NUMBER = Struct(">I")
 _KEY_COLUMN = Struct(">BQ")
 HEADER_SIZE = _HEADER.size
@@ -108,16 +109,21 @@ def decode(value: Any) -> tuple[Header, Part]:
     return header, Part(matrix, kept)
 
 
-def decode_block(value: Any) -> tuple[Header | None, Block]:
-    """The rows of a record as kernels read them, and its header where there are closed chunks before them."""
+def read_version(value: Any) -> int:
+    """The version of a record."""
+    return int(_VERSION.unpack_from(value)[0])
+
+
+def decode_block(value: Any) -> tuple[Header, Block]:
+    """The header of a record, and its rows as kernels read them."""
     data = bytearray(value)
-    version, epoch, closed, count, columns, first, following = _HEADER.unpack_from(data)
+    header = Header(*_HEADER.unpack_from(data))
+    count, columns = header.length, header.columns
     words = count * (columns + VALUES)
     matrix = np.frombuffer(data, np.int64, words, HEADER_SIZE)
     matrix.shape = (columns + VALUES, count)
     kept = np.frombuffer(data, np.uint8, count * (columns + 1), HEADER_SIZE + 8 * words)
     kept.shape = (columns + 1, count)
-    header = None if first == following else Header(version, epoch, closed, count, columns, first, following)
     return header, Block.over(matrix[VALUES:], kept, matrix[ORDER], matrix[ARRIVAL])
 
 

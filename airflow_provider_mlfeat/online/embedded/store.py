@@ -69,9 +69,12 @@ class EmbeddedDocuments(Documents):
 
     def revision(self) -> int:
         """See ``Documents``."""
-        environment = self._environment
-        with environment.lmdb.begin(buffers=True) as transaction:
-            return read_number(transaction, environment, _REVISION)
+        with self._environment.lmdb.begin(buffers=True) as transaction:
+            return self.revision_in(transaction)
+
+    def revision_in(self, transaction: Any) -> int:
+        """The revision within a transaction that is open."""
+        return read_number(transaction, self._environment, _REVISION)
 
     def read(self) -> Draft:
         """See ``Documents``."""

@@ -176,9 +176,8 @@ class StoredStrings(StringPool):
 
     def order_all(self, codes: Bits) -> None:
         labelled = self._is_labelled.view(np.bool_).take(codes)
-        if labelled.all():
-            return
-        fresh = codes[~labelled]
-        for code in np.unique(fresh).tolist():
-            self._codes[self.strings[code]] = code
-        super().order_all(fresh)
+        if not labelled.all():
+            fresh = codes[~labelled]
+            for code in np.unique(fresh).tolist():
+                self._codes[self.strings[code]] = code
+            super().order_all(fresh)

@@ -71,6 +71,8 @@ class SeriesWriter:
             items: list[tuple[bytes, bytes]] = []
             for key, start, stop in zip(keys, starts, stops, strict=True):
                 part = self._trim(rows.slice(start, stop))
+                if not part.length:
+                    continue
                 if part.length <= self._longest:
                     items.append((key, encode(part, _newest(part))))
                 else:
@@ -162,6 +164,9 @@ class SeriesWriter:
         _, epoch, closed, _, _, first, following = header or Header(0, 0, 0, 0, 0, 0, 0)
         version = max(_newest(part), 0 if header is None else header.version)
         put, database = self._transaction.put, self._database
+        if not part.length and first == following:
+            self._transaction.delete(key, db=database)
+            return
         if part.length > self._longest:
             stop = part.length - _OPEN_ROWS
             for start in range(0, stop, _CHUNK_ROWS):

@@ -97,34 +97,36 @@ class Packing:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def block(self, members: Sequence[bytes], pool: StringPool, known: dict[bytes, int]) -> Block:
+    def block(
+        self, members: Sequence[bytes], pool: StringPool, known: dict[bytes, int], texts: Sequence[int] | None = None
+    ) -> Block:
         """The rows of members in their order.
 
         :param members: of one sorted set.
         :param pool: where strings get their codes.
         :param known: the codes of strings by their bytes, which grows.
+        :param texts: the columns of strings that are read; None is all of them.
         """
         count, columns = len(members), len(self._schema)
         data = bytearray().join(members)
         stops = np.cumsum(np.fromiter(map(len, members), np.int64, count))
-        matrix = np.empty((columns, count), np.int64)
+        matrix = np.zeros((columns, count), np.int64)
         kept = np.ones((1 + columns, count), np.uint8)
         order, arrivals = np.empty(count, np.int64), np.empty(count, np.int64)
         spans = np.zeros((columns, 2, count), np.int64)
-        unpack_rows(
-            np.frombuffer(data, np.uint8), stops, self._widths, self._zeros, order, arrivals, matrix, kept, spans
-        )
-        for place in self._texts:
-            starts, ends = spans[place].tolist()
-            texts = [bytes(data[start:end]) for start, end in zip(starts, ends, strict=True)]
-            try:
-                codes = [known[text] for text in texts]
-            except KeyError:
-                for text in set(texts):
-                    if text not in known:
-                        known[text] = pool.add(text.decode())
-                codes = [known[text] for text in texts]
-            matrix[place] = codes
+        view = np.frombuffer(data, np.uint8)
+        unpack_rows(view, stops, self._widths, self._zeros, order, arrivals, matrix, kept, spans)
+        for place in self._texts if texts is None else texts:
+            numbers, firsts = np.empty(count, np.int64), np.empty(count, np.int64)
+            distinct = number_texts(view, spans[place, 0], spans[place, 1], numbers, firsts)
+            codes = np.empty(distinct, np.int64)
+            for number, row in enumerate(firsts[:distinct].tolist()):
+                text = bytes(data[spans[place, 0, row] : spans[place, 1, row]])
+                code = known.get(text)
+                if code is None:
+                    code = known[text] = pool.add(text.decode())
+                codes[number] = code
+            matrix[place] = codes[numbers]
         return Block.over(matrix, kept, order, arrivals)
 
 
@@ -201,3 +203,46 @@ def unpack_rows(data, stops, widths, zeros, order, arrivals, matrix, kept, spans
             else:
                 matrix[column, row] = _whole(data, place, width)
                 place += width
+
+
+@kernel("int64(uint8[::1], int64[::1], int64[::1], int64[::1], int64[::1])")
+def number_texts(data, starts, ends, numbers, firsts):  # type: ignore[no-untyped-def]
+    """Number equal texts alike, from 0 → how many there are.
+
+    :param data: all bytes.
+    :param starts, ends: where the text of each row begins and ends.
+    :param numbers: gets the number of each row's text.
+    :param firsts: gets per number the first row that has the text.
+    """
+    count = len(starts)
+    size = 16
+    while size < 2 * count:
+        size *= 2
+    slots = np.full(size, -1, np.int64)
+    distinct = 0
+    for row in range(count):
+        value = np.uint64(0xCBF29CE484222325)
+        for place in range(starts[row], ends[row]):
+            value = (value ^ np.uint64(data[place])) * np.uint64(0x100000001B3)
+        slot = np.int64(value & np.uint64(size - 1))
+        length = ends[row] - starts[row]
+        while True:
+            number = slots[slot]
+            if number < 0:
+                slots[slot] = distinct
+                firsts[distinct] = row
+                numbers[row] = distinct
+                distinct += 1
+                break
+            other = firsts[number]
+            equal = ends[other] - starts[other] == length
+            if equal:
+                for step in range(length):
+                    if data[starts[row] + step] != data[starts[other] + step]:
+                        equal = False
+                        break
+            if equal:
+                numbers[row] = number
+                break
+            slot = (slot + 1) & (size - 1)
+    return distinct

@@ -50,7 +50,8 @@ class _ReadSeries:
 
     def __init__(self, prefix: bytes, packing: Packing) -> None:
         self.prefix, self.packing = prefix, packing
-        self.ordered: set[int] = set()
+        self.ordered: list[int] = []
+        self.texts: list[int] = []
 
 
 class RedisHistory:
@@ -72,7 +73,13 @@ class RedisHistory:
         """Whether so many strings were seen that a reader should begin anew."""
         return len(self.strings) > _MOST_STRINGS
 
-    def prepare(self, series: SeriesKey, schema: Schema, ordered: Iterable[int]) -> None:
+    def revision(self) -> int:
+        """See ``StoredHistory``; every look-up brings it along."""
+        return self._store.documents.revision()
+
+    def prepare(
+        self, series: SeriesKey, schema: Schema, ordered: Iterable[int], columns: Iterable[int] | None = None
+    ) -> None:
         """See ``HistoryStore``."""
         known = self._series.get(series)
         if known is None:
@@ -85,7 +92,9 @@ class RedisHistory:
                 raise UserError(f"the online store does not keep '{table.qualified_name}' by {keys}: deploy the query")
             packing = Packing(schema, series.order)
             known = self._series[series] = _ReadSeries(self._store.series_prefix(stored), packing)
-        known.ordered.update(column for column in ordered if schema[column].type == STRING)
+        texts = {place for place, column in enumerate(schema) if column.type == STRING}
+        known.ordered = sorted(texts.intersection(ordered).union(known.ordered))
+        known.texts = sorted(texts.intersection(texts if columns is None else columns).union(known.texts))
 
     def fetch(self, lookups: Sequence[Lookup]) -> list[Block | None]:
         """See ``HistoryStore``."""
@@ -102,7 +111,7 @@ class RedisHistory:
     def _block(self, series: _ReadSeries, members: list[bytes]) -> Block | None:
         if not members:
             return None
-        block = series.packing.block(members, self.strings, self._known)
+        block = series.packing.block(members, self.strings, self._known, series.texts)
         for column in series.ordered:
             self.strings.order_all(block.bits[column])
         return block

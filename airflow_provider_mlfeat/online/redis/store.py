@@ -316,8 +316,10 @@ class RedisStore(OnlineStore):
                 series_text(series): sum(map(self._cardinality, self._record_keys(series))) for series in table.series
             }
         with redis_errors(self.address):
-            memory = self.client.info("memory")
-        nodes = memory.values() if self.address.cluster else [memory]
+            everywhere = {"target_nodes": "primaries"} if self.address.cluster else {}
+            memory = self.client.info("memory", **everywhere)
+        # One node answers for itself, several by their names.
+        nodes = [memory] if "used_memory" in memory else list(memory.values())
         return Size(sum(int(node["used_memory"]) for node in nodes), tables)
 
     def close(self) -> None:

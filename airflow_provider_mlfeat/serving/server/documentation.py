@@ -20,6 +20,7 @@ _REASONS = {
     500: "an error of the server",
     503: "not ready, or too busy",
     504: "too slow",
+    507: "the store's disk is full, or its files cannot be used",
 }
 
 

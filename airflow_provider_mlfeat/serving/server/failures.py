@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from airflow_provider_mlfeat.errors import StorageError, TransientError, UserError
+
+log = logging.getLogger("mlfeat.serve")
+# What a server that is busy, or that waits for others, says beside its status.
+COME_BACK = {"Retry-After": "1"}
 
 
 class RefusalError(Exception):
@@ -50,4 +61,29 @@ class BusyError(RefusalError):
     """Too much at once: come back in a moment."""
 
     def __init__(self) -> None:
-        super().__init__(503, "the server is busy; try again", headers={"Retry-After": "1"})
+        super().__init__(503, "the server is busy; try again", headers=COME_BACK)
+
+
+def refusal_of(request: Request, error: Exception) -> RefusalError:
+    """What a client is told about any error; our own are logged, and told without detail."""
+    if isinstance(error, RefusalError):
+        return error
+    if isinstance(error, StorageError):
+        log.error("%s", error)
+        return RefusalError(507, str(error))
+    if isinstance(error, UserError):
+        return RefusalError(400, str(error))
+    if isinstance(error, TransientError):
+        return RefusalError(503, str(error), headers=COME_BACK)
+    if isinstance(error, HTTPException):
+        return RefusalError(error.status_code, str(error.detail), headers=error.headers)
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return RefusalError(500, "an error of the server; its log says more")
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The answer to a request that failed."""
+    from airflow_provider_mlfeat.serving.server.documents import write_json
+
+    refusal = refusal_of(request, error)
+    return Response(write_json(refusal.to_document()), refusal.status, refusal.headers, media_type="application/json")

@@ -7,21 +7,21 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_mlfeat.errors import MlfeatError, UserError
+from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.online.features import FeatureService
 from airflow_provider_mlfeat.serving import releases
 from airflow_provider_mlfeat.serving.columns import check_columns
 from airflow_provider_mlfeat.serving.releases import Release
 from airflow_provider_mlfeat.serving.scoring import ServedModel
 from airflow_provider_mlfeat.serving.server.batching import Batcher
-from airflow_provider_mlfeat.serving.server.failures import BadRequestError, RefusalError
+from airflow_provider_mlfeat.serving.server.failures import COME_BACK, BadRequestError, RefusalError
 from airflow_provider_mlfeat.serving.server.request_log import RequestLog
-from airflow_provider_mlfeat.serving.server.settings import ServerSettings
+from airflow_provider_mlfeat.serving.server.settings import ServerSettings, triton_headers_from_environment
 
 if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.features import Served
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlfeat.serve")
 
+Result = TypeVar("Result")
 _THREADS = 16
+_NEVER = -1
 
 
 class LiveRelease:
@@ -73,23 +75,30 @@ class Features:
         self._threads = None if store.is_local else ThreadPoolExecutor(_THREADS, thread_name_prefix="features")
         self._own = threading.local()
 
-    def served(self, name: str) -> Served:
-        """A deployment as this thread of the event loop sees it."""
-        return self._here.served(name)
-
     async def answer(self, name: str, row: Sequence[Any]) -> tuple[Any, ...] | None:
         """The features of one row; None where the query leaves it out."""
         if self._threads is None:
             return self._here.features(name, row)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._answer_on_thread, name, row)
+        return await self.run(lambda: self._service().features(name, row))
 
-    def _answer_on_thread(self, name: str, row: Sequence[Any]) -> tuple[Any, ...] | None:
-        service = getattr(self._own, "service", None)
+    async def served(self, name: str) -> Served:
+        """A deployment that is ready to answer, for what it says of itself."""
+        return await self.run(lambda: self._service().served(name))
+
+    async def run(self, ask: Callable[[], Result]) -> Result:
+        """What a function that asks the store returns; the event loop never waits for a store elsewhere."""
+        if self._threads is None:
+            return ask()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+
+    def _service(self) -> FeatureService:
+        """A thread's own service."""
+        if self._threads is None:
+            return self._here
+        service: FeatureService | None = getattr(self._own, "service", None)
         if service is None:
             service = self._own.service = FeatureService(self._store)
-        found: tuple[Any, ...] | None = service.features(name, row)
-        return found
+        return service
 
     def close(self) -> None:
         """End the threads."""
@@ -110,7 +119,7 @@ class Live:
         self.features = Features(store)
         self._settings, self._metrics = settings, metrics
         self._live: dict[str, LiveRelease] = {}
-        self._revision = -1
+        self._revision = _NEVER
         self.failures: dict[str, str] = {}
         self._refreshing = threading.Lock()
 
@@ -120,7 +129,9 @@ class Live:
         if found is None:
             reason = self.failures.get(service)
             if reason:
-                raise RefusalError(503, f"service '{service}' is not ready: {reason}")
+                raise RefusalError(503, f"service '{service}' is not ready: {reason}", headers=COME_BACK)
+            if self._revision == _NEVER:
+                raise RefusalError(503, "the online store was not read yet", headers=COME_BACK)
             raise RefusalError(404, f"there is no service '{service}' with a live release")
         return found
 
@@ -134,8 +145,8 @@ class Live:
             revision = self.store.documents.revision()
             if revision == self._revision:
                 return
-            complete = True
-            for name, service in releases.services(self.store.documents).items():
+            complete, known = True, releases.services(self.store.documents)
+            for name, service in known.items():
                 if service.live is None:
                     continue
                 old = self._live.get(name)
@@ -145,10 +156,10 @@ class Live:
                     continue
                 try:
                     new = self.prepare(release)
-                except (MlfeatError, OSError, ValueError) as error:
+                except Exception as error:  # noqa: BLE001 - one release must not take the others down
                     complete = False
-                    self.failures[name] = str(error)
-                    log.error("release %s cannot answer: %s", release.name, error)
+                    self.failures[name] = str(error) or type(error).__name__
+                    log.error("release %s cannot answer: %s", release.name, self.failures[name])
                     continue
                 self._live[name] = new
                 self.failures.pop(name, None)
@@ -165,7 +176,7 @@ class Live:
         served = FeatureService(self.store).served(release.deployment)
         model = None
         if release.model is not None:
-            model = ServedModel(release.model)
+            model = ServedModel(release.model, triton_headers_from_environment())
             check_columns(release, served, model)
         request_log = None
         if self._settings.log_folder and self._settings.log_share > 0:
@@ -214,7 +225,7 @@ class Predictor:
         probability = None
         if one.model is not None and one.batcher is not None and one.release.model is not None:
             probability = await one.batcher.score(one.model.encoder.encode_row(named))
-            self._metrics.scores.labels(one.release.name).observe(probability)
+            self._metrics.score(one.release.name, probability)
             answer["model"] = {"name": one.release.model.name, "version": one.release.model.version}
             answer["probability"] = probability
             answer["class"] = int(probability >= one.release.threshold)

@@ -40,6 +40,25 @@ class Metrics:
             multiprocess_mode="mostrecent",
         )
 
+        # Looking a child up by its labels costs more than counting.
+        self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._scores: dict[str, Histogram] = {}
+
+    def count(self, path: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        found = self._children.get((path, status))
+        if found is None:
+            found = self._children[path, status] = self.requests.labels(path, str(status)), self.seconds.labels(path)
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def score(self, release: str, probability: float) -> None:
+        """A probability was answered."""
+        found = self._scores.get(release)
+        if found is None:
+            found = self._scores[release] = self.scores.labels(release)
+        found.observe(probability)
+
     def text(self) -> bytes:
         """All figures in Prometheus' format."""
         if not os.environ.get(DIRECTORY_VARIABLE):

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.errors import StorageError, UserError
 from airflow_provider_mlfeat.online.rows import RowReader
 from airflow_provider_mlfeat.serving.server.documentation import ROW, body, refusals
 from airflow_provider_mlfeat.serving.server.documents import parse_json, write_json
@@ -54,10 +54,12 @@ def _ok(document: dict[str, Any], *, non_finite_null: bool = True, headers: dict
     return Response(content, headers=headers, media_type="application/json")
 
 
-def _served(request: Request, database: str, name: str) -> Any:
+async def _served(request: Request, database: str, name: str) -> Any:
     reference = name if database.lower() == _DEFAULT else f"{database}.{name}"
     try:
-        return request.app.state.live.features.served(reference)
+        return await request.app.state.live.features.served(reference)
+    except StorageError:
+        raise
     except UserError as error:
         raise RefusalError(404, str(error)) from None
 
@@ -74,7 +76,7 @@ async def features(request: Request, database: str, name: str) -> Response:
     check_token(request, state.token)
     async with state.gate.enter():
         document = parse_json(await read_body(request, state.settings.largest_body))
-        served = _served(request, database, name)
+        served = await _served(request, database, name)
         rows, need_schema, non_finite_null = _read(document)
         values = _values(served.reader, rows)
         reference = served.deployment.reference
@@ -107,12 +109,12 @@ def _read(document: Any) -> tuple[list[Any], bool, bool]:
 
 
 @router.get(
-    "/dbs/{database}/deployments/{name}", responses=refusals(401, 404), summary="Columns of a deployment's rows"
+    "/dbs/{database}/deployments/{name}", responses=refusals(401, 404, 503), summary="Columns of a deployment's rows"
 )
 async def deployment(request: Request, database: str, name: str) -> Response:
     """What goes in, what comes out, and which tables are read."""
     check_token(request, request.app.state.token)
-    served = _served(request, database, name)
+    served = await _served(request, database, name)
     one = served.deployment
     data = {
         "name": one.name,
@@ -133,7 +135,7 @@ async def deployment(request: Request, database: str, name: str) -> Response:
 @router.put(
     "/dbs/{database}/tables/{name}",
     openapi_extra=_ROWS,
-    responses=refusals(400, 401, 404, 413, 503, 504),
+    responses=refusals(400, 401, 404, 413, 503, 504, 507),
     summary="Add rows to a table",
 )
 async def put_rows(request: Request, database: str, name: str) -> Response:
@@ -146,37 +148,39 @@ async def put_rows(request: Request, database: str, name: str) -> Response:
         if not isinstance(rows, list) or not rows:
             raise BadRequestError('the body is an object with a list of rows: {"value": [[…], …]}')
         store = state.live.store
-        table = _table(request, database, name)
-        try:
-            data = RowReader.of_table(table.definition).table(rows)
-            # A put waits for the disk or the network.
-            await asyncio.to_thread(store.put, table, data)
-        except UserError as error:
-            raise BadRequestError(str(error)) from None
+        table = await _table(request, database, name)
+        data = RowReader.of_table(table.definition).table(rows)
+        # A put waits for the disk or the network.
+        await asyncio.to_thread(store.put, table, data)
     return _ok({})
 
 
-def _table(request: Request, database: str, name: str) -> Any:
+async def _table(request: Request, database: str, name: str) -> Any:
+    live = request.app.state.live
     try:
-        return request.app.state.live.store.table("" if database.lower() == _DEFAULT else database, name)
+        return await live.features.run(lambda: live.store.table("" if database.lower() == _DEFAULT else database, name))
+    except StorageError:
+        raise
     except UserError as error:
         raise RefusalError(404, str(error)) from None
 
 
-@router.get("/dbs", responses=refusals(401), summary="The databases")
+@router.get("/dbs", responses=refusals(401, 503), summary="The databases")
 async def databases(request: Request) -> Response:
     """Their names."""
     check_token(request, request.app.state.token)
-    return _ok({"dbs": sorted({database or _DEFAULT for database, _ in request.app.state.live.store.tables()})})
+    live = request.app.state.live
+    return _ok({"dbs": sorted({database or _DEFAULT for database, _ in await live.features.run(live.store.tables)})})
 
 
-@router.get("/dbs/{database}/tables", responses=refusals(401, 404), summary="The tables of a database")
+@router.get("/dbs/{database}/tables", responses=refusals(401, 404, 503), summary="The tables of a database")
 async def tables(request: Request, database: str) -> Response:
     """Columns and indexes of each."""
     check_token(request, request.app.state.token)
+    live = request.app.state.live
     found = [
         _table_document(table)
-        for (owner, _), table in request.app.state.live.store.tables().items()
+        for (owner, _), table in (await live.features.run(live.store.tables)).items()
         if (owner or _DEFAULT).lower() == database.lower()
     ]
     if not found:
@@ -184,11 +188,11 @@ async def tables(request: Request, database: str) -> Response:
     return _ok({"tables": found})
 
 
-@router.get("/dbs/{database}/tables/{name}", responses=refusals(401, 404), summary="One table")
+@router.get("/dbs/{database}/tables/{name}", responses=refusals(401, 404, 503), summary="One table")
 async def one_table(request: Request, database: str, name: str) -> Response:
     """Its columns and indexes."""
     check_token(request, request.app.state.token)
-    return _ok({"table": _table_document(_table(request, database, name))})
+    return _ok({"table": _table_document(await _table(request, database, name))})
 
 
 def _table_document(table: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from airflow_provider_mlfeat.errors import UserError
 SETTINGS_VARIABLE = "MLFEAT_SERVER"
 TOKEN_VARIABLE = "MLFEAT_SERVER_TOKEN"  # noqa: S105 - a name
 TOKEN_FILE_VARIABLE = "MLFEAT_SERVER_TOKEN_FILE"  # noqa: S105 - a name
+
+TRITON_HEADERS_VARIABLE = "MLFEAT_TRITON_HEADERS"
 
 
 class ServerSettings(BaseModel):
@@ -63,3 +66,19 @@ def token_from_environment() -> str | None:
         except OSError as error:
             raise UserError(f"{TOKEN_FILE_VARIABLE} names {file}, which cannot be read: {error.strerror}") from None
     return os.environ.get(TOKEN_VARIABLE) or None
+
+
+def triton_headers_from_environment() -> tuple[tuple[str, str], ...]:
+    """Headers of every request to a Triton server; they may hold a token, so no release and no setting names them."""
+    text = os.environ.get(TRITON_HEADERS_VARIABLE, "")
+    if not text:
+        return ()
+    try:
+        headers = json.loads(text)
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise UserError(
+            f'${TRITON_HEADERS_VARIABLE} is a JSON object of texts, such as {{"Authorization": "Bearer …"}}'
+        )
+    return tuple(headers.items())

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from airflow_provider_mlfeat.serving.server.documentation import refusals
 from airflow_provider_mlfeat.serving.server.documents import write_json
-from airflow_provider_mlfeat.serving.server.failures import RefusalError
+from airflow_provider_mlfeat.serving.server.failures import COME_BACK, RefusalError
 from airflow_provider_mlfeat.serving.server.limits import check_token
 
 router = APIRouter(tags=["state"])
@@ -29,7 +29,7 @@ async def ready(request: Request) -> Response:
     try:
         await asyncio.wait_for(asyncio.to_thread(state.live.store.documents.revision), state.settings.deadline)
     except Exception as error:  # noqa: BLE001 - whatever it is, the store cannot be asked
-        raise RefusalError(503, f"the online store does not answer: {error}") from None
+        raise RefusalError(503, f"the online store does not answer: {error}", headers=COME_BACK) from None
     one = state.live.get(state.settings.service) if _has_services(request) else None
     answer = {"status": "ready", "release": None if one is None else one.release.name}
     return Response(write_json(answer), media_type="application/json")

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.store import OnlineStore
 
 PASSWORD_VARIABLE = "MLFEAT_REDIS_PASSWORD"  # noqa: S105 - a name
+# A call is tried three times; all of it has to fit into the deadline of a request.
+_SECONDS = 0.5
+# As in connections of type mlfeat_online, so that both mean the same store.
+_PREFIX = "mlfeat"
 _OPTIONS = ("cluster", "key_prefix", "ca_certificate", "timeout")
 
 
@@ -40,8 +44,8 @@ def parse_place(place: str) -> StoreAddress:
             tls=parts.scheme == "rediss",
             ca_certificate=options.get("ca_certificate", ""),
             cluster=options.get("cluster", "").lower() in ("1", "true", "yes"),
-            key_prefix=options.get("key_prefix", ""),
-            timeout=float(options.get("timeout", 5.0)),
+            key_prefix=options.get("key_prefix", _PREFIX),
+            timeout=float(options.get("timeout", _SECONDS)),
             login=unquote(parts.username or ""),
             password=os.environ.get(PASSWORD_VARIABLE, ""),
         )

@@ -63,11 +63,15 @@ def update(live: Live, settings: ServerSettings, wanted: dict[str, str]) -> Rele
 
 
 def fetch(settings: ServerSettings, name: str, version: str) -> ModelReference:
-    """A model of the registry, in the server's folder of models."""
-    from airflow_provider_mlfeat.registry import fetch_model
+    """A model of the registry, by its number or alias, in the server's folder of models."""
+    from airflow_provider_mlfeat.registry.fetching import fetch_version
+    from airflow_provider_mlfeat.registry.tracking import Tracking
+    from airflow_provider_mlfeat.registry.versions import resolve
 
     if not settings.tracking_uri:
         raise UserError("this server was started without a model registry")
     folder = Path(settings.models) if settings.models else files.state_directory() / "serving" / "models"
-    found = Path(fetch_model(name, version, folder / name / version, tracking_uri=settings.tracking_uri))
-    return ModelReference(name, version, str(found), read_manifest(found).fingerprint)
+    with Tracking.of_surroundings(settings.tracking_uri).client() as client:
+        found = resolve(client, name, version)
+        place = fetch_version(client, found, folder)
+    return ModelReference(name, str(found.number), str(place), read_manifest(place).fingerprint)

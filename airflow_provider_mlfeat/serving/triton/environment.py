@@ -98,7 +98,10 @@ class TritonEnvironment:
 
     def _require_numpy_one(self) -> None:
         """The server's python backend was built for numpy 1: with numpy 2 answers arrive empty, without any error."""
-        versions = [path.name.split("-")[1] for path in self.packages.glob("numpy-*.dist-info")]
+        versions = [
+            path.name.removesuffix(".dist-info").removeprefix("numpy-")
+            for path in self.packages.glob("numpy-*.dist-info")
+        ]
         if not versions:
             raise UserError(f"{self.folder} has no numpy, which models need: 'make triton' installs it")
         if any(not version.startswith("1.") for version in versions):

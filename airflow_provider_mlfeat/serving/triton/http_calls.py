@@ -71,7 +71,10 @@ class HttpCalls:
             for name, array in inputs.items()
         ]
         wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-        header = json.dumps({"inputs": described, "outputs": wanted}).encode()
+        document: dict[str, Any] = {"inputs": described}
+        # Where no output is named, all come, and they too come as bytes.
+        document |= {"outputs": wanted} if wanted else {"parameters": {"binary_data_output": True}}
+        header = json.dumps(document).encode()
         return Call(
             f"POST {_path(model, version)}/infer",
             b"".join((header, *contents.values())),

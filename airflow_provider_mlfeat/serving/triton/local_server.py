@@ -188,6 +188,7 @@ class LocalServer:
             # One failed load would leave a strict server "not ready" for ever, though it serves what it served.
             "--strict-readiness=false",
             "--exit-on-error=false",
+            f"--exit-timeout-secs={max(1, int(self.stop_seconds) - 2)}",
             "--disable-auto-complete-config",
             # Two servers of one machine must not share memory regions.
             f"--backend-config=python,shm-region-prefix-name=mlfeat{uuid.uuid4().hex[:12]}",

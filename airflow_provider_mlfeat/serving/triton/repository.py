@@ -2,7 +2,7 @@
 
 <repository>/<model>/config.pbtxt             the configuration that a restarted server loads
 <repository>/<model>/<version>/               one version's files and its manifest, .mlfeat.json
-<repository>/<model>/.mlfeat/state.json       what is live, what is loaded, and what happened
+<repository>/<model>/0/state.json             what is live, what is loaded, and what happened
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from airflow_provider_mlfeat.serving.triton.live_state import LiveState
 from airflow_provider_mlfeat.serving.triton.model_folder import ServedModel
 
 VERSION_MANIFEST = ".mlfeat.json"
-_OURS = ".mlfeat"
+# A folder that Triton takes for a version that it never loads. Under any other name a change in it would make Triton
+# load every version anew at the next call, also those that serve: it looks at the times of all that is no version.
+_OURS = "0"
 _STATE = "state.json"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LOOK_SECONDS = 0.1
@@ -121,6 +123,9 @@ class ModelDirectory:
                 digests[name] = model.manifest["files"][name]
             if backend == "python":
                 shutil.copyfile(_BACKEND_FILE, staging / "model.py")
+                # Where Python would keep compiled code: a folder that changes makes Triton load the version anew at
+                # the next call, although nothing about it is different.
+                (staging / "__pycache__").touch()
             manifest = {
                 "format": 1,
                 "model": self.name,

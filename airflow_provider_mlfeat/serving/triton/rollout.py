@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from airflow_provider_mlfeat.errors import MlfeatError, TransientError, UserError
@@ -149,7 +149,9 @@ class Rollout:
                 log.info("version %d of '%s' answers right after %.2f s", version, self.name, seconds)
                 trial = self._try_out(before, version, golden, probation, tolerance, beside)
                 self.check()
-                after = before.changed(
+                # A server may have restarted meanwhile, without the version.
+                self.fleet.wait_ready(self.name, version, 0, self.check)
+                after = self.directory.state().changed(
                     "deploy",
                     live=version,
                     previous=next((number for number in reversed(kept) if number != version), None),
@@ -351,7 +353,8 @@ class Rollout:
                 log.warning("not undone there: %s", failure)
         state = self.directory.state()
         if (state.live, state.canary) != (before.live, before.canary):
-            self.directory.write_state(before.changed("undo", str(error)[:500]))
+            restored = replace(before, history=state.history)
+            self.directory.write_state(restored.changed("undo", str(error)[:500]))
         if written and version not in before.loaded:
             try:
                 self._wait_gone(frozenset(before.loaded), min(10.0, self.patience.load_seconds), reachable=True)

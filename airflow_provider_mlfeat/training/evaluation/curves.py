@@ -79,7 +79,7 @@ def _precision_recall(counts: ScoreCounts) -> Points:
 
 
 def _thinned(x: np.ndarray, y: np.ndarray, along: np.ndarray) -> Points:
-    """At most `_POINTS` of the points, evenly spread in `along`, which does not fall, from the first to where it ends."""
+    """At most `_POINTS` of the points, evenly spread in `along`, which does not fall."""
     chosen = np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], _POINTS)))
     return _pairs(x[chosen], y[chosen])
 

@@ -16,7 +16,7 @@ Predict = Callable[[npt.NDArray[np.int32], npt.NDArray[np.float32]], npt.NDArray
 
 # A model scores each row once per field, so wide tables get fewer rows. AUC does not mind that the sample holds more
 # positives than the split.
-_PREDICTIONS = 400_000
+_PREDICTIONS = 200_000
 _MOST_ROWS, _FEWEST_ROWS = 20_000, 2_000
 
 

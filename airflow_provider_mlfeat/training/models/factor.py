@@ -81,7 +81,7 @@ class FactorModel(nn.Module):
         if not self.layout.value_names:
             return index
         first = self.layout.id_rows
-        values = torch.arange(first, self.layout.rows, device=index.device).expand(len(index), -1)
+        values = torch.arange(first, self.layout.rows, device=index.device).expand(index.shape[0], -1)
         return torch.cat([index, values], 1)
 
     def forward(self, ids: Tensor, values: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class Bias(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """The constant for each row."""
-        return self.bias.expand(len(vectors), 1)
+        return self.bias.expand(vectors.shape[0], 1)
 
 
 def mlp(inputs: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:

@@ -100,7 +100,6 @@ def _training(content: ReportContent) -> list[str]:
 
 def _curves(judgement: SplitJudgement) -> list[str]:
     curves, metrics = judgement.curves, judgement.metrics
-    highest = max([1e-6, *(value for pair in curves.calibration for value in pair)])
     histogram = curves.histogram
     return [
         line_chart(
@@ -118,7 +117,7 @@ def _curves(judgement: SplitJudgement) -> list[str]:
         ),
         line_chart(
             f"Calibration, slope {_number(metrics['calibration_slope'])}",
-            [Line("model", [(0.0, 0.0), *curves.calibration] if highest < 0.5 else curves.calibration, marks=True)],
+            [Line("model", curves.calibration, marks=True)],
             *("mean score", "share of positives"),
             diagonal=True,
         ),

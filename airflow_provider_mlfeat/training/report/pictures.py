@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.training.report.content import ReportContent
 
 if TYPE_CHECKING:
@@ -15,10 +14,12 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#2f6fde", "#d1690e", "#1f7a45", "#8d4fc4")
 _SHOWN_FIELDS = 30
+# Names of fields need room beside their bars.
+_IMPORTANCE = "importance"
 
 
 def draw_pictures(content: ReportContent, folder: Path) -> tuple[str, ...]:
-    """Write a PNG per chart that has something to show; their names."""
+    """Write a PNG per chart that has something to show into a folder that nobody sees yet; their names."""
     made: list[str] = []
     training = (
         ("loss", content.losses(), "logloss"),
@@ -35,7 +36,7 @@ def draw_pictures(content: ReportContent, folder: Path) -> tuple[str, ...]:
     for split, judgement in content.judgements.items():
         _draw_curves(split, judgement, folder, made)
     if content.importance:
-        with _picture(folder, "importance", made) as axes:
+        with _picture(folder, _IMPORTANCE, made) as axes:
             shown = list(reversed(content.importance[:_SHOWN_FIELDS]))
             axes.barh([_plain(one.field) for one in shown], [one.auc_lost for one in shown], color=_COLOURS[0])
             axes.tick_params(axis="y", labelsize=6)
@@ -89,12 +90,12 @@ def _picture(folder: Path, name: str, made: list[str]) -> Iterator[Axes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), dpi=110, layout="constrained")
+    figure = Figure(figsize=(6, 4), dpi=110)
+    figure.subplots_adjust(left=0.3 if name == _IMPORTANCE else 0.13, right=0.97, bottom=0.13, top=0.92)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(name.replace("_", " "))
     yield axes
-    with files.staged_file(folder / f"{name}.png") as staging, staging.open("wb") as file:
-        # No date in the file: the same run gives the same bytes.
-        canvas.print_png(file, metadata={"Software": None})
+    # Neither date nor version in the file: the same run gives the same bytes.
+    canvas.print_png(folder / f"{name}.png", metadata={"Software": None})
     made.append(f"{name}.png")

@@ -19,9 +19,8 @@ __all__ = ["Step", "make_step"]
 
 def make_step(model: nn.Module, settings: TrainSettings, device: torch.device, group: Group) -> Step:
     """The step for a model on a device; the model is moved there."""
-    model.to(device)
     if not isinstance(model, FactorModel):
-        return ModuleStep(model, settings, device, group)
+        return ModuleStep(model.to(device), settings, device, group)
     if device.type == "cpu" and group.size == 1 and not settings.compile:
         return CompiledStep(model, settings, device)
     step = LookupStep(model, settings, device, group)

@@ -24,9 +24,9 @@ from airflow_provider_mlfeat.training.table_optimiser import sum_by_row, table_o
 class LookupStep(Step):
     """Look up, differentiate the head, update the touched rows and the MLP.
 
-    :param model: on its device already.
+    :param model: is moved to the device; of its table only the rows of this process.
     :param settings: of the run.
-    :param device: where the model is.
+    :param device: where steps run.
     :param group: the processes that train together.
     """
 
@@ -45,6 +45,7 @@ class LookupStep(Step):
         storage = torch.zeros(len(own) + 1, own.shape[1], device=device)
         storage[:-1] = own
         model.table.data = storage[:-1]
+        model.to(device)
         self._storage = storage
         self._table = table_optimiser(settings, storage)
         self._dense = DenseOptimiser(settings, model.dense.parameters(), device)

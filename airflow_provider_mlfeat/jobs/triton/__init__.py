@@ -1,0 +1,1 @@
+"""Jobs on Triton servers: deploy, roll back, unload, score."""
