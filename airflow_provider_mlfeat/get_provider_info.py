@@ -34,19 +34,30 @@ def get_provider_info() -> dict[str, Any]:
             for name, (url, tags) in _INTEGRATIONS.items()
         ],
         "operators": [
-            _modules("Feature SQL", "operators.job", "operators.files", "operators.features"),
+            _modules("Feature SQL", "operators.job", "operators.files", "operators.features", "operators.samples"),
             _modules("Delta Lake", "operators.tables", "operators.checks"),
+            _modules("Redis", "operators.online", "operators.serving"),
+            _modules("MLflow", "operators.gate", "operators.registry", "operators.approval"),
         ],
-        "sensors": [_modules("Delta Lake", "sensors.tables")],
+        "sensors": [_modules("Delta Lake", "sensors.tables"), _modules("MLflow", "sensors.models"), _modules("Redis", "sensors.serving")],
         "hooks": [
             _modules("Triton Inference Server", "hooks.triton"),
             _modules("MLflow", "hooks.mlflow"),
             _modules("Redis", "hooks.online"),
             _modules("Spark", "hooks.spark"),
         ],
-        "triggers": [_modules("Feature SQL", "triggers.job"), _modules("Delta Lake", "triggers.tables")],
+        "triggers": [
+            _modules("Feature SQL", "triggers.job"),
+            _modules("Delta Lake", "triggers.tables"),
+            _modules("MLflow", "triggers.models"),
+        ],
         "connection-types": CONNECTION_TYPES,
-        "extra-links": ["airflow_provider_mlfeat.links.job.JobLink", "airflow_provider_mlfeat.links.report.ReportLink"],
+        "extra-links": [
+            "airflow_provider_mlfeat.links.job.JobLink",
+            "airflow_provider_mlfeat.links.report.ReportLink",
+            "airflow_provider_mlfeat.links.mlflow.MLflowRunLink",
+            "airflow_provider_mlfeat.links.mlflow.ModelVersionLink",
+        ],
         "config": {
             "mlfeat": {
                 "description": "Defaults of the MLfeat provider.",

@@ -34,6 +34,15 @@ class Block:
         # The first row without a usable order value.
         self.broken: int | None = None
 
+    @classmethod
+    def over(cls, bits: Bits, kept: NDArray[np.uint8], order: Bits, rows: Bits) -> Block:
+        """The block whose rows these arrays are; they are neither copied nor checked."""
+        block = cls.__new__(cls)
+        block.count, block.broken = len(order), None
+        block.bits, block.kept, block.order, block.rows = bits, kept, order, rows
+        block.reals = bits.view(np.float64)
+        return block
+
     def insert(self, bits: Sequence[int] | Bits, valid: Sequence[int] | Bits, time: int, row: int) -> None:
         """Add a row, which is newer than those of the same time; `row` is its number in the table."""
         if self.count == len(self.order):

@@ -56,6 +56,10 @@ class RequestProgram:
         """The columns of a request row; none for a query without a table."""
         return self._schema
 
+    def lookups(self, row: Sequence[Any]) -> list[Lookup] | None:
+        """What an answer to this row reads of the store; None where it reads whole tables."""
+        return None if self._node is None else [Lookup(series, key(row)) for series, key in self._lookups]
+
     def run(self, rows: Sequence[Sequence[Any]]) -> list[Row]:
         """The answers to independent request rows, in their order; a row that the query leaves out has none."""
         return [answer for row in rows for answer in self.answer(row)]

@@ -33,6 +33,7 @@ class Requirement:
     :param order: name of the time column; None is the order of arrival.
     :param rows: how many rows per key have to be kept; None is all of them, or as many as `time` says.
     :param time: how far back rows have to be kept, in units of the time column; None is without limit.
+    :param descending: of the last row of a key: whether the smallest time wins.
     """
 
     table: TableName
@@ -41,6 +42,7 @@ class Requirement:
     order: str | None = None
     rows: int | None = None
     time: int | None = None
+    descending: bool = False
 
 
 def table_schemas(relation: plan.Relation) -> dict[TableName, plan.Schema]:
@@ -51,9 +53,9 @@ def table_schemas(relation: plan.Relation) -> dict[TableName, plan.Schema]:
 def requirements_of(query: plan.Plan) -> tuple[Requirement, ...]:
     """What a plan needs, each thing once."""
     root = prune(query.root, range(len(query.schema)))
-    found: dict[tuple[TableName, Use, tuple[str, ...], str | None], Requirement] = {}
+    found: dict[tuple[TableName, Use, tuple[str, ...], str | None, bool], Requirement] = {}
     for requirement in _requirements(root, query.request_source):
-        key = (requirement.table, requirement.use, requirement.keys, requirement.order)
+        key = (requirement.table, requirement.use, requirement.keys, requirement.order, requirement.descending)
         found[key] = _wider(found[key], requirement) if key in found else requirement
     return tuple(sorted(found.values(), key=lambda requirement: (requirement.table, requirement.use, requirement.keys)))
 
@@ -141,6 +143,7 @@ def _joined(relation: plan.Join, request: TableName | None) -> Iterator[Requirem
             tuple(source.schema[origin.column].name for origin in origins if origin),
             None if order is None else source.schema[order.column].name,
             rows=1,
+            descending=relation.descending,
         )
     elif reads(relation.right, request):
         yield from _requirements(relation.right, request)

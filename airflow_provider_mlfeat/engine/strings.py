@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 import numpy as np
+from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.encoding import Bits
 
@@ -24,7 +25,7 @@ class StringPool:
         self.labels: Bits = np.full(1024, -_SPREAD, np.int64)
         self._codes: dict[str, int] = {"": 0}
         self._ordered: list[str] = []
-        self._is_labelled = bytearray(1024)
+        self._is_labelled: NDArray[np.uint8] = np.zeros(1024, np.uint8)
         self.order(0)
 
     def __len__(self) -> int:
@@ -109,4 +110,6 @@ class StringPool:
             grown = np.full(2 * size, -_SPREAD, np.int64)
             grown[: len(self.labels)] = self.labels
             self.labels = grown
-            self._is_labelled.extend(bytes(2 * size - len(self._is_labelled)))
+            self._is_labelled = np.concatenate(
+                [self._is_labelled, np.zeros(2 * size - len(self._is_labelled), np.uint8)]
+            )

@@ -100,6 +100,10 @@ MLFLOW: dict[str, Any] = {
             "Folder or bucket for artefacts of a new experiment. Empty: the server's choice, or a folder below the "
             "state directory when runs go to an SQLite file there.",
         ),
+        "pages": _text(
+            "Address of the pages",
+            "Where people open MLflow, for links, when that is not the tracking server's address.",
+        ),
         "ca_certificate": _text(
             "CA certificate", "Path of a PEM file with the authority that signed the server's certificate."
         ),

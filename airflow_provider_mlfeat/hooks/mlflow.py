@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
@@ -40,17 +39,13 @@ class MLflowHook(ServiceHook[MLflowSettings]):
         """An MLflow client, for the time of a ``with`` block.
 
         MLflow takes credentials from the environment at every call, so the block sets them and puts back what was
-        there. Blocks of two threads must not overlap.
+        there. Blocks of threads that use other connections wait for one another.
         """
-        try:
-            from mlflow import MlflowClient
-        except ImportError as error:
-            raise MissingExtraError("mlflow", "MLflow", error.name) from None
         settings = self.settings
         if settings.sqlite_file:
             require_writable_folder(settings.sqlite_file.parent)
-        with _environment(settings.environment()):
-            yield MlflowClient(settings.tracking_uri, settings.registry_uri)
+        with settings.tracking().client() as client:
+            yield client
 
     def _parse(self, fields: ConnectionFields) -> MLflowSettings:
         return MLflowSettings.parse(fields)
@@ -96,24 +91,3 @@ def _check_sqlite(file: Path) -> str:
     except sqlite3.Error as error:
         raise UserError(f"{file} is not a database of MLflow: {error}") from None
     return f"{file} holds {experiments} experiment{'' if experiments == 1 else 's'}"
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """These variables, and no others by which MLflow finds and enters a server, until the block ends."""
-    before = {name: value for name, value in os.environ.items() if _is_ours(name)}
-    _replace_ours(variables)
-    try:
-        yield
-    finally:
-        _replace_ours(before)
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith("MLFLOW_TRACKING_") or name in ("MLFLOW_REGISTRY_URI", "MLFLOW_HTTP_REQUEST_TIMEOUT")
-
-
-def _replace_ours(variables: dict[str, str]) -> None:
-    for name in [name for name in os.environ if _is_ours(name) and name not in variables]:
-        del os.environ[name]
-    os.environ.update(variables)

@@ -22,7 +22,12 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "sql": ("airflow_provider_mlfeat.jobs.commands.sql", "check, explain, format and run feature SQL"),
     "script": ("airflow_provider_mlfeat.jobs.commands.script", "run a SQL script on the tables"),
     "load": ("airflow_provider_mlfeat.jobs.commands.load", "load files into a table"),
+    "data": ("airflow_provider_mlfeat.jobs.commands.data", "generate the data of the example pipelines"),
     "tables": ("airflow_provider_mlfeat.jobs.commands.tables", "list, show, restore, vacuum and drop tables"),
+    "dataset": ("airflow_provider_mlfeat.jobs.commands.dataset", "build a dataset, or show one"),
+    "online": ("airflow_provider_mlfeat.jobs.commands.online", "deploy features, load and look into the online store"),
+    "serve": ("airflow_provider_mlfeat.jobs.commands.serve", "answer requests over HTTP"),
+    "models": ("airflow_provider_mlfeat.jobs.commands.models", "list, promote, roll back and fetch registered models"),
     "jobs": ("airflow_provider_mlfeat.jobs.commands.jobs", "list the kinds of job, or show one kind's fields"),
     "version": ("airflow_provider_mlfeat.jobs.commands.version", "print version and code version"),
 }

@@ -19,12 +19,26 @@ ENTRY_POINT_GROUP = "airflow_provider_mlfeat.jobs"
 # kind → (address of the Job class, extra that brings its packages).
 _BUILT_IN: dict[str, tuple[str, str | None]] = {
     "file_manifest": ("airflow_provider_mlfeat.jobs.file_manifest:FileManifestJob", None),
+    "sample_data": ("airflow_provider_mlfeat.jobs.sample_data:SampleDataJob", "engine"),
     "create_tables": ("airflow_provider_mlfeat.jobs.tables.create:CreateTablesJob", "engine"),
     "load_table": ("airflow_provider_mlfeat.jobs.tables.load:LoadTableJob", "engine"),
     "check_data": ("airflow_provider_mlfeat.jobs.tables.check:CheckDataJob", "engine"),
     "extract_features": ("airflow_provider_mlfeat.jobs.tables.extract:ExtractFeaturesJob", "engine"),
     "export": ("airflow_provider_mlfeat.jobs.tables.export:ExportJob", "engine"),
+    "build_dataset": ("airflow_provider_mlfeat.jobs.dataset.build:BuildDatasetJob", "train"),
+    "gate_model": ("airflow_provider_mlfeat.jobs.models.gate:GateModelJob", "train"),
+    "register_model": ("airflow_provider_mlfeat.jobs.models.register:RegisterModelJob", "mlflow"),
+    "promote_model": ("airflow_provider_mlfeat.jobs.models.promote:PromoteModelJob", "mlflow"),
+    "rollback_model": ("airflow_provider_mlfeat.jobs.models.promote:RollbackModelJob", "mlflow"),
     "run_script": ("airflow_provider_mlfeat.jobs.tables.script:RunScriptJob", "engine"),
+    "deploy_features": ("airflow_provider_mlfeat.jobs.online.deploy:DeployFeaturesJob", "engine"),
+    "load_online": ("airflow_provider_mlfeat.jobs.online.load:LoadOnlineJob", "engine"),
+    "ingest_stream": ("airflow_provider_mlfeat.jobs.online.ingest:IngestStreamJob", "redis"),
+    "check_parity": ("airflow_provider_mlfeat.jobs.serving.parity:CheckParityJob", "server"),
+    "switch_serving": ("airflow_provider_mlfeat.jobs.serving.switch:SwitchServingJob", "server"),
+    "rollback_serving": ("airflow_provider_mlfeat.jobs.serving.switch:RollbackServingJob", "server"),
+    "check_drift": ("airflow_provider_mlfeat.jobs.serving.drift:CheckDriftJob", "server"),
+    "predict": ("airflow_provider_mlfeat.jobs.serving.predict:PredictJob", "server"),
     "query": ("airflow_provider_mlfeat.jobs.query.job:QueryJob", "engine"),
 }
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_mlfeat.links.job import PAGES_PREFIX, JobLink
+from airflow_provider_mlfeat.links.mlflow import MLflowRunLink, ModelVersionLink
 from airflow_provider_mlfeat.links.report import ReportLink
 
 
@@ -26,4 +27,4 @@ class MlfeatPlugin(AirflowPlugin):
 
     name = "mlfeat"
     fastapi_apps: ClassVar[list[dict[str, Any]]] = _pages()
-    operator_extra_links: ClassVar[list[Any]] = [JobLink(), ReportLink()]
+    operator_extra_links: ClassVar[list[Any]] = [JobLink(), ReportLink(), MLflowRunLink(), ModelVersionLink()]

@@ -12,7 +12,13 @@ import venv
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[2] / ".mlfeat" / "bench" / "rivals"
-RIVALS = {"duckdb": "duckdb==2.0.0", "spark": "pyspark==4.3.0", "pandas": "pandas==2.3.3 pyarrow==25.0.1"}
+RIVALS = {
+    "duckdb": "duckdb==2.0.0",
+    "spark": "pyspark==4.3.0",
+    "pandas": "pandas==2.3.3 pyarrow==25.0.1",
+    "deepctr": "deepctr-torch==0.3.0 requests==2.34.2 torch==2.13.0",
+    "fuxictr": "fuxictr==2.3.10 ray[data]==2.60.0 torch==2.13.0",
+}
 
 
 def rival_python(name: str) -> Path:

@@ -61,7 +61,7 @@ def main() -> None:
     say(describe_machine())
     tables = stored_tables(folder(Size(arguments.scale)))
     plan = feature_plan()
-    history, requests = _split(tables, arguments.requests + WARM_UP)
+    history, requests = split(tables, arguments.requests + WARM_UP)
     _check(plan, history, requests)
     ready = program(plan, history)
     rows = request_rows(requests, requests.num_rows)
@@ -100,7 +100,7 @@ def request_rows(table: pa.Table, count: int) -> list[tuple[Any, ...]]:
     return list(zip(*columns, strict=True))
 
 
-def _split(tables: dict[str, pa.Table], count: int) -> tuple[dict[str, pa.Table], pa.Table]:
+def split(tables: dict[str, pa.Table], count: int) -> tuple[dict[str, pa.Table], pa.Table]:
     """History, and the newest requests, which are not part of it."""
     requests = tables[REQUESTS].sort_by("eventTime")
     count = min(count, requests.num_rows // 2)

@@ -53,6 +53,13 @@ def test_request() -> None:
     }
 
 
+def test_encode() -> None:
+    printed = figures("encode.py", "--scale", "0.004", "--rounds", "1")
+    assert printed["encode.cells_s"]["ratio"] > 0
+    assert printed["encode.row_us"]["value"] > 0
+    assert {"dataset.faithful_rows_min", "dataset.recommended_rows_min"} <= set(printed)
+
+
 def test_data_is_the_same_every_time_and_skew_is_what_it_says() -> None:
     size = Size(0.003, 0.2)
     first, again = generate(size), generate(size)

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from airflow_provider_mlfeat.files import state_directory
 from airflow_provider_mlfeat.hooks.fields import ConnectionFields
+from airflow_provider_mlfeat.registry.tracking import Tracking, is_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class MLflowSettings:
     :param registry_uri: where models are registered, when that is elsewhere.
     :param experiment: the experiment that runs are filed under.
     :param artifact_location: folder or bucket for artefacts of a new experiment.
+    :param pages: address of MLflow's pages for people; empty where there are none.
     :param ca_certificate: PEM file of the authority that signed the server's certificate.
     :param timeout: seconds for one call.
     :param login: user name, when the server wants one.
@@ -31,6 +33,7 @@ class MLflowSettings:
     registry_uri: str | None = field(repr=False)
     experiment: str
     artifact_location: str | None
+    pages: str
     ca_certificate: str | None
     timeout: float
     login: str | None
@@ -45,7 +48,11 @@ class MLflowSettings:
     @property
     def is_server(self) -> bool:
         """Whether runs go to a server, not straight to a database."""
-        return self.tracking_uri.startswith(("http://", "https://"))
+        return is_server(self.tracking_uri)
+
+    def tracking(self) -> Tracking:
+        """What the core takes."""
+        return Tracking(self.environment(), self.experiment, self.artifact_location, self.pages)
 
     @property
     def sqlite_file(self) -> Path | None:
@@ -80,7 +87,7 @@ class MLflowSettings:
         if "://" not in given:
             raise fields.error("the tracking URI has no scheme such as https:// or sqlite:///")
         location, uri_login, uri_password = _split_credentials(given)
-        if location.startswith(("http://", "https://")):
+        if is_server(location):
             given, login, password = location, login or uri_login, password or uri_password
         if login and not password:
             raise fields.error(f"the password of '{login}' is empty")
@@ -90,6 +97,7 @@ class MLflowSettings:
             registry_uri=fields.text("registry_uri"),
             experiment=fields.text("experiment") or "",
             artifact_location=artifacts,
+            pages=fields.text("pages") or (location if is_server(location) else ""),
             ca_certificate=fields.text("ca_certificate"),
             timeout=fields.seconds("timeout"),
             login=login,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.files import state_directory
@@ -43,6 +44,22 @@ class OnlineSettings:
     @property
     def secrets(self) -> tuple[str, ...]:
         return (self.password,) if self.password else ()
+
+    def place(self) -> dict[str, Any]:
+        """Where the store is, as job specs say it: everything but the password."""
+        if self.endpoint is None:
+            return {"path": str(self.path)}
+        return {
+            "host": self.endpoint.host,
+            "port": self.endpoint.port,
+            "database": self.database,
+            "tls": self.tls,
+            "ca_certificate": self.ca_certificate or "",
+            "cluster": self.cluster,
+            "key_prefix": self.key_prefix,
+            "timeout": self.timeout,
+            "login": self.login or "",
+        }
 
     @classmethod
     def parse(cls, fields: ConnectionFields) -> OnlineSettings:

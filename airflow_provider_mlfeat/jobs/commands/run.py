@@ -7,7 +7,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,14 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_document(spec: Any, *, json_log: bool = False) -> dict[str, Any]:
+def run_document(spec: Any, *, json_log: bool = False, secrets: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Run the job of a spec document with progress on standard error; its result as a document."""
     show_bar = sys.stderr.isatty() and not json_log
     log_to_stream(JsonFormatter() if json_log else logging.Formatter("%(levelname)s %(message)s"))
     sink: Sink = BarSink(sys.stderr) if show_bar else LogSink()
     cancellation = Cancellation()
     with _cancelled_by_signals(cancellation):
-        result = run(parse_spec(spec), Progress([sink], cancellation), cancellation)
+        result = run(parse_spec(spec), Progress([sink], cancellation), cancellation, secrets=secrets or {})
     return result.model_dump(mode="json")
 
 

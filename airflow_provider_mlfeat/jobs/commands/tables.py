@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_mlfeat.errors import UserError
@@ -135,7 +136,7 @@ def _time(moment: Any) -> str:
     return str(moment.isoformat(sep=" ", timespec="seconds")).removesuffix("+00:00")
 
 
-def _details(details: dict[str, Any]) -> str:
+def _details(details: Mapping[str, Any]) -> str:
     """What a load or an extraction noted, in a few words."""
     load = details.get("load") or {}
     if load:

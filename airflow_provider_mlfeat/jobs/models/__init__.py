@@ -1,0 +1,1 @@
+"""Jobs on registered models: the gate, registration, promotion, rollback."""

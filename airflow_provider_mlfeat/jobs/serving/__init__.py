@@ -1,0 +1,1 @@
+"""Jobs of serving: parity before, switching, asking, drift after."""

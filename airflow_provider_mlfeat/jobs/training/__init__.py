@@ -1,0 +1,1 @@
+"""Jobs that train models and judge them."""

@@ -1,0 +1,1 @@
+"""The embedded store: history in memory-mapped files of this machine."""

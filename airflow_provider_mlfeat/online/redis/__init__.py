@@ -1,0 +1,1 @@
+"""The Redis store: history that servers on many machines share."""

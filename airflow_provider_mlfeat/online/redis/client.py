@@ -1,0 +1,72 @@
+"""Reaching a Redis, and what it says as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mlfeat.errors import MissingExtraError, TransientError, UserError
+
+if TYPE_CHECKING:
+    from airflow_provider_mlfeat.online.opening import StoreAddress
+
+_TRIES = 2
+
+
+def open_client(address: StoreAddress) -> Any:
+    """A client of the Redis at an address; a connection that was lost is made again."""
+    try:
+        from redis import Redis
+        from redis.backoff import ExponentialBackoff
+        from redis.cluster import RedisCluster
+        from redis.retry import Retry
+    except ImportError as error:
+        raise MissingExtraError("redis", "A Redis online store", error.name) from None
+    options: dict[str, Any] = {
+        "host": address.host,
+        "port": address.port,
+        "username": address.login or None,
+        "password": address.password or None,
+        "ssl": address.tls,
+        "socket_timeout": address.timeout,
+        "socket_connect_timeout": address.timeout,
+        "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), _TRIES),
+    }
+    if address.ca_certificate:
+        options["ssl_ca_certs"] = address.ca_certificate
+    with redis_errors(address):
+        if address.cluster:
+            return RedisCluster(**options)
+        return Redis(db=address.database, **options)
+
+
+@contextmanager
+def redis_errors(address: StoreAddress) -> Iterator[None]:
+    """Errors of the client as sentences: a server that is away may be back at the next try."""
+    from redis import exceptions
+
+    where = f"{address.host}:{address.port}"
+    try:
+        yield
+    except (exceptions.AuthenticationError, exceptions.AuthorizationError) as error:
+        raise UserError(f"Redis at {where} refuses these credentials: {error}") from None
+    except exceptions.NoPermissionError as error:
+        raise UserError(f"the Redis user may not do what the online store needs: {error}") from None
+    except exceptions.OutOfMemoryError as error:
+        raise TransientError(f"Redis at {where} is full: {error}") from None
+    except exceptions.ReadOnlyError as error:
+        raise TransientError(f"Redis at {where} is a replica: {error}") from None
+    except exceptions.RedisClusterException as error:
+        raise TransientError(f"the Redis Cluster at {where} does not answer: {error}") from None
+    except exceptions.BusyLoadingError:
+        raise TransientError(f"Redis at {where} is still loading its data") from None
+    except exceptions.TimeoutError:
+        raise TransientError(f"Redis at {where} did not answer within {address.timeout:g} s") from None
+    except exceptions.ConnectionError as error:
+        raise TransientError(f"Redis at {where} is away: {error}") from None
+    except exceptions.ResponseError as error:
+        text = str(error)
+        if text.startswith(("MISCONF", "OOM", "LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN")):
+            raise TransientError(f"Redis at {where} cannot write now: {text}") from None
+        raise UserError(f"Redis at {where} refuses: {text}") from None

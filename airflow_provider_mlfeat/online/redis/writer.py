@@ -1,0 +1,122 @@
+"""Adding rows to the sorted sets of a series.
+
+Every command may be sent twice, and several writers may send theirs between one another: rows are added under names
+that follow from the rows, and what is removed is what is older than a bound that never moves back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from airflow_provider_mlfeat.engine.encoding import Bits
+from airflow_provider_mlfeat.engine.rows import Rows
+from airflow_provider_mlfeat.engine.strings import StringPool
+from airflow_provider_mlfeat.online.redis.packing import Packing
+from airflow_provider_mlfeat.online.redis.reader import record_key
+from airflow_provider_mlfeat.online.retaining import Horizon, kept_places
+from airflow_provider_mlfeat.online.series import Retention, Series
+from airflow_provider_mlfeat.sql.plan import Schema
+from airflow_provider_mlfeat.sql.types import Kind
+
+# Scores are doubles: above this two order values may have the same.
+_EXACT = 1 << 53
+
+
+def write_series(
+    client: Any, prefix: bytes, series: Series, schema: Schema, rows: Rows, arrivals: Bits, horizon: Horizon
+) -> None:
+    """Add rows to one series, and take away what its retention no longer keeps.
+
+    :param client: of the Redis.
+    :param prefix: of the series' keys.
+    :param series: the series.
+    :param schema: the table's columns.
+    :param rows: the rows.
+    :param arrivals: their numbers.
+    :param horizon: which requests are still to come.
+    """
+    names = [column.name for column in schema]
+    order_column = None if series.order is None else names.index(series.order)
+    packing = Packing(schema, order_column)
+    members, order = packing.pack(rows, arrivals)
+    by_key: dict[bytes, dict[bytes, int]] = {}
+    values = [rows.columns[names.index(name)].to_values() for name in series.keys]
+    keys = [record_key(prefix, value) for value in zip(*values, strict=True)] if values else [record_key(prefix, ())]
+    for place, member in enumerate(members):
+        key = keys[place] if values else keys[0]
+        by_key.setdefault(key, {})[member] = int(order[place]) if order_column is not None else 0
+    pipeline = client.pipeline(transaction=False)
+    for key, scores in by_key.items():
+        pipeline.zadd(key, scores)
+    pipeline.execute()
+    retention = series.retention
+    if retention.everything or (order_column is not None and not (horizon.is_live or horizon.earliest is not None)):
+        return
+    if order_column is None:
+        _trim_by_arrival(client, series, packing, names, list(by_key))
+    else:
+        is_time = schema[order_column].type.kind is Kind.TIMESTAMP
+        _trim_by_order(client, series, list(by_key), horizon, is_time)
+
+
+def _trim_by_arrival(client: Any, series: Series, packing: Packing, names: list[str], keys: list[bytes]) -> None:
+    retention = series.retention
+    pipeline = client.pipeline(transaction=False)
+    if not retention.best:
+        for key in keys:
+            pipeline.zremrangebyrank(key, 0, -retention.rows - 1)
+        pipeline.execute()
+        return
+    for key in keys:
+        pipeline.zrange(key, 0, -1)
+    found = pipeline.execute()
+    pipeline = client.pipeline(transaction=False)
+    for key, members in zip(keys, found, strict=True):
+        gone = _worse(packing, retention, names, members)
+        if gone:
+            pipeline.zrem(key, *gone)
+    pipeline.execute()
+
+
+def _worse(packing: Packing, retention: Retention, names: list[str], members: list[bytes]) -> list[bytes]:
+    """The members that are not among the best ones."""
+    block = packing.block(members, StringPool(), {b"": 0})
+
+    def column(place: int) -> tuple[Any, Any]:
+        # What decides is a number: the language orders a LAST JOIN by no other.
+        return block.bits[place], block.kept[1 + place]
+
+    everything = np.arange(len(members))
+    gone = np.setdiff1d(everything, everything[kept_places(retention, block.order, column, names, None)])
+    return [members[place] for place in gone.tolist()]
+
+
+def _trim_by_order(client: Any, series: Series, keys: list[bytes], horizon: Horizon, is_time: bool) -> None:
+    retention = series.retention
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.zrange(key, -1, -1, withscores=True)
+    newest = [int(one[0][1]) if one else 0 for one in pipeline.execute()]
+    since = [horizon.since(value, is_time) for value in newest]
+    oldest: list[Any] = [None] * len(keys)
+    if retention.rows:
+        # The row that as many rows before the earliest request as the retention wants begin with.
+        pipeline = client.pipeline(transaction=False)
+        for key, value in zip(keys, since, strict=True):
+            pipeline.zrevrangebyscore(key, value, "-inf", start=retention.rows - 1, num=1, withscores=True)
+        oldest = pipeline.execute()
+    pipeline = client.pipeline(transaction=False)
+    for key, value, row in zip(keys, since, oldest, strict=True):
+        assert value is not None
+        bounds = [value - retention.time] if retention.time is not None else []
+        if retention.rows:
+            if not row:
+                continue
+            bounds.append(int(row[0][1]))
+        bound = min(bounds, default=value)
+        if bound >= _EXACT:
+            bound -= 1 << (bound.bit_length() - 52)
+        pipeline.zremrangebyscore(key, "-inf", f"({bound}")
+    pipeline.execute()

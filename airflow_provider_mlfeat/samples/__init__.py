@@ -1,0 +1,1 @@
+"""Synthetic data of the example pipelines, the same on every machine."""

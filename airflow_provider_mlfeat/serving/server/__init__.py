@@ -1,0 +1,1 @@
+"""The HTTP server: features and predictions for single requests."""

@@ -1,0 +1,233 @@
+"""What a worker serves: the live release of each service, ready to answer, exchanged as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mlfeat.errors import MlfeatError, UserError
+from airflow_provider_mlfeat.online.features import FeatureService
+from airflow_provider_mlfeat.serving import releases
+from airflow_provider_mlfeat.serving.columns import check_columns
+from airflow_provider_mlfeat.serving.releases import Release
+from airflow_provider_mlfeat.serving.scoring import ServedModel
+from airflow_provider_mlfeat.serving.server.batching import Batcher
+from airflow_provider_mlfeat.serving.server.failures import BadRequestError, RefusalError
+from airflow_provider_mlfeat.serving.server.request_log import RequestLog
+from airflow_provider_mlfeat.serving.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from airflow_provider_mlfeat.online.features import Served
+    from airflow_provider_mlfeat.online.store import OnlineStore
+    from airflow_provider_mlfeat.serving.server.metrics import Metrics
+
+log = logging.getLogger("mlfeat.serve")
+
+_THREADS = 16
+
+
+class LiveRelease:
+    """A release that answers.
+
+    :param release: which one.
+    :param served: its deployment, compiled.
+    :param model: its model, loaded and checked; None for features alone.
+    :param request_log: where a sample of its answers goes.
+    """
+
+    def __init__(
+        self, release: Release, served: Served, model: ServedModel | None, request_log: RequestLog | None
+    ) -> None:
+        self.release = release
+        self.reader = served.reader
+        self.input_schema, self.output_schema = served.input_schema, served.output_schema
+        self.names = [column.name for column in served.output_schema]
+        self.model = model
+        self.batcher = None if model is None else Batcher(model.scorer)
+        self.log = request_log
+
+    def close(self) -> None:
+        """Write what is still to write, and hang up."""
+        if self.log is not None:
+            self.log.close()
+        if self.model is not None:
+            self.model.scorer.close()
+
+
+class Features:
+    """Features for single rows: at once where the store is in this process, on threads where it is elsewhere.
+
+    :param store: where history and deployments are.
+    """
+
+    def __init__(self, store: OnlineStore) -> None:
+        self._store = store
+        self._here = FeatureService(store)
+        self._threads = None if store.is_local else ThreadPoolExecutor(_THREADS, thread_name_prefix="features")
+        self._own = threading.local()
+
+    def served(self, name: str) -> Served:
+        """A deployment as this thread of the event loop sees it."""
+        return self._here.served(name)
+
+    async def answer(self, name: str, row: Sequence[Any]) -> tuple[Any, ...] | None:
+        """The features of one row; None where the query leaves it out."""
+        if self._threads is None:
+            return self._here.features(name, row)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._answer_on_thread, name, row)
+
+    def _answer_on_thread(self, name: str, row: Sequence[Any]) -> tuple[Any, ...] | None:
+        service = getattr(self._own, "service", None)
+        if service is None:
+            service = self._own.service = FeatureService(self._store)
+        found: tuple[Any, ...] | None = service.features(name, row)
+        return found
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Live:
+    """The live releases of a store's services.
+
+    :param store: where releases, deployments and history are.
+    :param settings: of the server.
+    :param metrics: where the number of each live release is shown.
+    """
+
+    def __init__(self, store: OnlineStore, settings: ServerSettings, metrics: Metrics) -> None:
+        self.store = store
+        self.features = Features(store)
+        self._settings, self._metrics = settings, metrics
+        self._live: dict[str, LiveRelease] = {}
+        self._revision = -1
+        self.failures: dict[str, str] = {}
+        self._refreshing = threading.Lock()
+
+    def get(self, service: str) -> LiveRelease:
+        """The live release of a service."""
+        found = self._live.get(service)
+        if found is None:
+            reason = self.failures.get(service)
+            if reason:
+                raise RefusalError(503, f"service '{service}' is not ready: {reason}")
+            raise RefusalError(404, f"there is no service '{service}' with a live release")
+        return found
+
+    def all(self) -> Mapping[str, LiveRelease]:
+        """All of them by service."""
+        return dict(self._live)
+
+    def refresh(self) -> None:
+        """Load what has become live, then exchange it; what cannot be loaded leaves the old release answering."""
+        with self._refreshing:
+            revision = self.store.documents.revision()
+            if revision == self._revision:
+                return
+            complete = True
+            for name, service in releases.services(self.store.documents).items():
+                if service.live is None:
+                    continue
+                old = self._live.get(name)
+                release = releases.get_release(self.store.documents, name, service.live)
+                if old is not None and old.release == release:
+                    self.failures.pop(name, None)
+                    continue
+                try:
+                    new = self.prepare(release)
+                except (MlfeatError, OSError, ValueError) as error:
+                    complete = False
+                    self.failures[name] = str(error)
+                    log.error("release %s cannot answer: %s", release.name, error)
+                    continue
+                self._live[name] = new
+                self.failures.pop(name, None)
+                self._metrics.live.labels(name).set(release.number)
+                log.info("release %s answers", release.name)
+                if old is not None:
+                    # Requests that are being answered hold the old one; it only has to outlive their deadline.
+                    threading.Timer(self._settings.deadline + 1, old.close).start()
+            if complete:
+                self._revision = revision
+
+    def prepare(self, release: Release) -> LiveRelease:
+        """A release that could answer: deployment compiled, model checked by its golden rows."""
+        served = FeatureService(self.store).served(release.deployment)
+        model = None
+        if release.model is not None:
+            model = ServedModel(release.model)
+            check_columns(release, served, model)
+        request_log = None
+        if self._settings.log_folder and self._settings.log_share > 0:
+            request_log = RequestLog(
+                Path(self._settings.log_folder), release.name, served.output_schema, self._settings.log_share
+            )
+        return LiveRelease(release, served, model, request_log)
+
+    def close(self) -> None:
+        """Write logs, end threads, close the store."""
+        for one in self._live.values():
+            one.close()
+        self.features.close()
+        self.store.close()
+
+
+class Predictor:
+    """From a request row to a probability.
+
+    :param live: the live releases.
+    :param metrics: where times are counted.
+    """
+
+    def __init__(self, live: Live, metrics: Metrics) -> None:
+        self._live, self._metrics = live, metrics
+
+    async def predict(self, service: str, row: Any, number: int | None = None) -> dict[str, Any]:
+        """The answer to one row of JSON, as a document."""
+        one = self._live.get(service)
+        request_id = uuid.uuid4().hex
+        began = time.perf_counter()
+        values = read_row(one, row, number)
+        features = await self._live.features.answer(one.release.deployment, values)
+        self._metrics.features.observe(time.perf_counter() - began)
+        answer: dict[str, Any] = {
+            "request_id": request_id,
+            "service": service,
+            "release": one.release.number,
+            "deployment": one.release.deployment,
+            "plan_id": one.release.plan_id,
+        }
+        if features is None:
+            # The query's WHERE leaves the row out: that is an answer, without a probability.
+            return {**answer, "probability": None}
+        named = dict(zip(one.names, features, strict=True))
+        probability = None
+        if one.model is not None and one.batcher is not None and one.release.model is not None:
+            probability = await one.batcher.score(one.model.encoder.encode_row(named))
+            self._metrics.scores.labels(one.release.name).observe(probability)
+            answer["model"] = {"name": one.release.model.name, "version": one.release.model.version}
+            answer["probability"] = probability
+            answer["class"] = int(probability >= one.release.threshold)
+        else:
+            answer["features"] = named
+        if one.log is not None and one.log.wants():
+            one.log.add(request_id, values, features, probability)
+        return {**answer, "milliseconds": round(1000 * (time.perf_counter() - began), 3)}
+
+
+def read_row(one: LiveRelease, row: Any, number: int | None) -> tuple[Any, ...]:
+    """A row of JSON as the engine takes it."""
+    try:
+        return one.reader(row, number or 0)
+    except UserError as error:
+        raise BadRequestError(str(error)) from None

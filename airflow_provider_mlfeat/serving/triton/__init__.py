@@ -1,0 +1,1 @@
+"""NVIDIA Triton: the model repository, the servers that read it, and how a version goes live and comes back."""

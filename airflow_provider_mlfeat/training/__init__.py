@@ -1,0 +1,1 @@
+"""Models and their training: DeepFM and others, the trainer, metrics, reports and exports."""

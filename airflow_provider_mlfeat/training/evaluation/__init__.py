@@ -1,0 +1,1 @@
+"""How good scores are: metrics with intervals, baselines, slices, and the folder that keeps them."""

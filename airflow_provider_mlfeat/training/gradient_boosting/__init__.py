@@ -1,0 +1,1 @@
+"""Gradient-boosted trees: trained by XGBoost, served as an ONNX graph like every other model."""
