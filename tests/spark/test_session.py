@@ -70,6 +70,16 @@ def test_frames_and_memory(spark: Any, files: dict[tuple[str, str], str]) -> Non
     assert answer.num_rows == TABLES["", "t"].num_rows
 
 
+@pytest.mark.parametrize("name", ["maxsize", "two keys", "join of windows"])
+def test_partitions_that_may_not_fit_are_streams(name: str, spark: Any, files: dict[tuple[str, str], str]) -> None:
+    query = plan_query(QUERIES[name], CATALOG)
+    options = SparkOptions(tiny_rows=0, memory_per_partition=2000)
+    result = run_spark(query, files, spark=spark, options=options)
+    assert result.job.stream_bytes == 500
+    assert "Sort [key" in result.frame._jdf.queryExecution().toString()
+    assert rows_of(result.to_arrow()) == rows_of(run_batch(query, TABLES))
+
+
 def test_writes_parquet(spark: Any, files: dict[tuple[str, str], str], tmp_path: Path) -> None:
     query = plan_query(QUERIES["window"], CATALOG)
     result = run_spark(query, files, spark=spark, options=SPREAD)
