@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlfeat.hooks.arguments import optional_number
+from airflow_provider_mlfeat.hooks.arguments import document, optional_number
 from airflow_provider_mlfeat.links.report import ReportLink, report_page_url
 from airflow_provider_mlfeat.operators.job import JobOperator
 from airflow_provider_mlfeat.operators.online import OnlineJobOperator
@@ -48,7 +48,8 @@ class CheckParityOperator(OnlineJobOperator):
     :param deployment: what answers requests, ``name@version``. (templated)
     :param model: folder of the model; empty compares features alone. (templated)
     :param backend: where predictions come from, ``onnx`` or ``triton``. (templated)
-    :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``. (templated)
+    :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``; also as JSON text, which is
+        what a template makes of a roll-out's ``endpoint`` with ``| tojson``. (templated)
     :param triton_conn_id: connection of type ``mlfeat_triton``: address, TLS and headers that `endpoint` leaves out.
         (templated)
     :param tables: what tables are bound to, as in the extraction, where they are not tables of the store. (templated)
@@ -86,7 +87,7 @@ class CheckParityOperator(OnlineJobOperator):
         report: str,
         model: str = "",
         backend: str = "onnx",
-        endpoint: dict[str, Any] | None = None,
+        endpoint: dict[str, Any] | str | None = None,
         triton_conn_id: str | None = None,
         tables: dict[str, str] | None = None,
         label_column: str = "",
@@ -201,7 +202,8 @@ class SwitchServingOperator(ServerJobOperator):
     :param model_name: what the registry calls the model. (templated)
     :param model_version: its version there. (templated)
     :param backend: where the model runs: ``onnx`` in the server, ``triton`` on a Triton server. (templated)
-    :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``. (templated)
+    :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``; also as JSON text, which is
+        what a template makes of a roll-out's ``endpoint`` with ``| tojson``. (templated)
     :param triton_conn_id: connection of type ``mlfeat_triton``: address, TLS and headers that `endpoint` leaves out.
         (templated)
     :param label_column: the output column that is no feature. (templated)
@@ -225,7 +227,7 @@ class SwitchServingOperator(ServerJobOperator):
         model_name: str = "",
         model_version: int | str = "",
         backend: str = "onnx",
-        endpoint: dict[str, Any] | None = None,
+        endpoint: dict[str, Any] | str | None = None,
         triton_conn_id: str | None = None,
         label_column: str = "",
         threshold: float | str = 0.5,
