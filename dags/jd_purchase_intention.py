@@ -66,6 +66,8 @@ REQUEST = {
     "split_id": 1,
     "time1": "2016-03-15 20:43:04",
 }
+# Where Triton serves the version, as JSON text.
+ENDPOINT = "{{ ti.xcom_pull('deployment.deploy_model')['endpoint'] | tojson }}"
 feature_asset = Asset("jd_features", group="mlfeat")
 model_asset = Asset("jd_model", group="mlfeat")
 release_asset = Asset("jd_release", group="mlfeat")
@@ -265,7 +267,7 @@ with DAG(
             deployment=result("deployment.deploy_features", "deployment"),
             model=result("model.train", "model"),
             backend="triton",
-            endpoint=deploy_model.output["endpoint"],
+            endpoint=ENDPOINT,
             label_column="label",
             requests="{{ params.parity_requests }}",
             report="{{ params.output }}/parity",
@@ -283,7 +285,7 @@ with DAG(
             model_name=NAME,
             model_version=result("deployment.register", "model_version"),
             backend="triton",
-            endpoint=deploy_model.output["endpoint"],
+            endpoint=ENDPOINT,
             label_column="label",
             server_conn_id="mlfeat_server_default",
             outlets=[release_asset],

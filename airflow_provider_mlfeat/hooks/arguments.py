@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from airflow_provider_mlfeat.errors import UserError
@@ -22,3 +24,17 @@ def optional_number(kind: type[Number], value: Any, argument: str) -> Number | N
     if value is None or str(value).strip() in ("", "None"):
         return None
     return number(kind, value, argument)
+
+
+def document(value: Any, argument: str) -> dict[str, Any]:
+    """A document from an argument that a template may have made JSON text of."""
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise UserError(f"{argument} takes a document or JSON text, not {value!r}") from None
+    if not isinstance(value, Mapping):
+        raise UserError(f"{argument} takes a document, not {value!r}")
+    return dict(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlfeat.hooks.arguments import optional_number
+from airflow_provider_mlfeat.hooks.arguments import document, optional_number
 from airflow_provider_mlfeat.links.report import ReportLink, report_page_url
 from airflow_provider_mlfeat.operators.job import JobOperator
 from airflow_provider_mlfeat.operators.online import OnlineJobOperator
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
 
-def _endpoint(endpoint: Mapping[str, Any] | None, triton_conn_id: str | None) -> dict[str, Any]:
+def _endpoint(endpoint: Mapping[str, Any] | str | None, triton_conn_id: str | None) -> dict[str, Any]:
     """A model on a Triton server: how to get there is the connection's, which model is the caller's."""
+    given = document(endpoint, "endpoint")
     if triton_conn_id is None:
-        return dict(endpoint or {})
+        return given
     from airflow_provider_mlfeat.hooks.triton import TritonHook
 
-    document = TritonHook(triton_conn_id).servers_document()
-    place = {name: document[name] for name in ("protocol", "tls", "ca_certificate")}
-    return {**place, "address": document["servers"][0], **(endpoint or {})}
+    servers = TritonHook(triton_conn_id).servers_document()
+    place = {name: servers[name] for name in ("protocol", "tls", "ca_certificate")}
+    return {**place, "address": servers["servers"][0], **given}
 
 
 def _triton_secrets(triton_conn_id: str | None) -> dict[str, str]:
@@ -48,7 +49,8 @@ class CheckParityOperator(OnlineJobOperator):
     :param deployment: what answers requests, ``name@version``. (templated)
     :param model: folder of the model; empty compares features alone. (templated)
     :param backend: where predictions come from, ``onnx`` or ``triton``. (templated)
-    :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``. (templated)
+    :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``; also as JSON text, as
+        a template makes it of a roll-out's ``endpoint`` with ``| tojson``. (templated)
     :param triton_conn_id: connection of type ``mlfeat_triton``: address, TLS and headers that `endpoint` leaves out.
         (templated)
     :param tables: what tables are bound to, as in the extraction, where they are not tables of the store. (templated)
@@ -86,7 +88,7 @@ class CheckParityOperator(OnlineJobOperator):
         report: str,
         model: str = "",
         backend: str = "onnx",
-        endpoint: dict[str, Any] | None = None,
+        endpoint: dict[str, Any] | str | None = None,
         triton_conn_id: str | None = None,
         tables: dict[str, str] | None = None,
         label_column: str = "",
@@ -201,7 +203,8 @@ class SwitchServingOperator(ServerJobOperator):
     :param model_name: what the registry calls the model. (templated)
     :param model_version: its version there. (templated)
     :param backend: where the model runs: ``onnx`` in the server, ``triton`` on a Triton server. (templated)
-    :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``. (templated)
+    :param endpoint: of the Triton server: ``address``, ``protocol``, ``model``, ``version``; also as JSON text, as
+        a template makes it of a roll-out's ``endpoint`` with ``| tojson``. (templated)
     :param triton_conn_id: connection of type ``mlfeat_triton``: address, TLS and headers that `endpoint` leaves out.
         (templated)
     :param label_column: the output column that is no feature. (templated)
@@ -225,7 +228,7 @@ class SwitchServingOperator(ServerJobOperator):
         model_name: str = "",
         model_version: int | str = "",
         backend: str = "onnx",
-        endpoint: dict[str, Any] | None = None,
+        endpoint: dict[str, Any] | str | None = None,
         triton_conn_id: str | None = None,
         label_column: str = "",
         threshold: float | str = 0.5,

@@ -197,3 +197,14 @@ def test_headers_for_triton_are_secrets(context: Any, monkeypatch: pytest.Monkey
     assert "k3y" in secrets["triton.headers"]
     assert "s3cret" not in str(spec)
     assert "k3y" not in str(spec)
+
+
+def test_an_endpoint_may_be_json_text(context: Any) -> None:
+    from airflow_provider_mlfeat.errors import UserError
+
+    arguments: Any = {"task_id": "p", "feature_set": "f@1", "deployment": "d@2", "report": "/r"}
+    operator = CheckParityOperator(**arguments, endpoint='{"address": "t:8001", "version": 3}')
+    assert operator.build_spec(context)["endpoint"] == {"address": "t:8001", "version": 3}
+    for wrong in ("t:8001", "[1]"):
+        with pytest.raises(UserError, match="endpoint takes a document"):
+            CheckParityOperator(**arguments, endpoint=wrong).build_spec(context)
