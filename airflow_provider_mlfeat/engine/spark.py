@@ -41,6 +41,7 @@ from airflow_provider_mlfeat.engine.spark_session import (
     ship_package,
 )
 from airflow_provider_mlfeat.engine.spark_tasks import (
+    CHUNK_BYTES,
     CHUNK_DDL,
     ERROR_MARK,
     SAMPLE_DDL,
@@ -130,6 +131,9 @@ def run_spark(
         splittable = splittable_fragments(job, options)
         if splittable:
             job = with_hot_keys(job, splittable, _sampled(spark, job, scans, splittable))
+        if job.stream_bytes:
+            # Chunks reach a worker in batches, which must not be larger than what it may hold.
+            spark.conf.set("spark.sql.execution.arrow.maxBytesPerBatch", str(min(job.stream_bytes, CHUNK_BYTES)))
         frame = _frame(spark, job, scans)
     names = [column.name for column in query.schema]
     return SparkResult(frame.toDF(*names), query.schema, job, query.plan_id, progress)
@@ -177,6 +181,9 @@ def _frame(spark: Any, job: Job, scans: Mapping[Table, Scan]) -> Any:
             moved = moved.coalesce(1)
         else:
             moved = moved.repartitionById(width, "target")
+        if job.stream_bytes:
+            # By their marks; those without one come first.
+            moved = moved.sortWithinPartitions("key", "time")
         schema = answer if level == job.levels else CHUNK_DDL
         moved = moved.mapInArrow(_worker("level_task", text, level, "partition"), schema)
     return moved

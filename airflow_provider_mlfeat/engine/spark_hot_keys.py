@@ -83,14 +83,20 @@ def halos(
         ordered = times[rows]
         for part, cut in enumerate(cuts, start=1):
             stop = int(np.searchsorted(ordered, cut, side="left"))
-            start = max(0, stop - reach.rows)
-            if reach.span is not None:
-                inside = int(np.searchsorted(ordered, cut - reach.span, side="left"))
-                if reach.span_rows is not None:
-                    inside = max(inside, stop - reach.span_rows)
-                start = min(start, inside)
+            start = first_visible(ordered, cut, stop, reach)
             if start < stop:
                 yield int((homes[rows[0]] + part) % partitions), np.sort(rows[start:stop])
+
+
+def first_visible(times: NDArray[np.int64], cut: int, stop: int, reach: Reach) -> int:
+    """The first of one key's ordered rows before `stop` that windows of rows from time `cut` on can see."""
+    start = max(0, stop - reach.rows)
+    if reach.span is None:
+        return start
+    inside = int(np.searchsorted(times[:stop], cut - reach.span, side="left"))
+    if reach.span_rows is not None:
+        inside = max(inside, stop - reach.span_rows)
+    return min(start, inside)
 
 
 def split(partitions: NDArray[np.int64], count: int) -> Iterator[tuple[int, NDArray[np.int64]]]:

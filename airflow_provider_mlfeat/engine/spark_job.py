@@ -41,6 +41,8 @@ class Job:
     :param hot_keys: per fragment where the hot keys of its rows are cut.
     :param files: per table the place of each file in the arrival order, by the hash of its name.
     :param parameters: values of the query's parameters.
+    :param stream_bytes: what the rows of a partition may take before those that are complete have to leave; 0 when
+        every partition is known to fit.
     """
 
     query: plan.Plan
@@ -49,6 +51,7 @@ class Job:
     hot_keys: Mapping[int, HotKeys]
     files: Mapping[Table, Mapping[int, int]]
     parameters: tuple[Any, ...] = ()
+    stream_bytes: int = 0
 
     @property
     def levels(self) -> int:
@@ -112,6 +115,7 @@ class Job:
                 "hot_keys": list(hot.items()),
                 "files": [[list(table), list(places.items())] for table, places in self.files.items()],
                 "parameters": self.parameters,
+                "stream_bytes": self.stream_bytes,
                 "function_modules": user_function_modules(
                     _called([json.loads(part["relation"]) for part in fragments])
                 ),
@@ -150,6 +154,7 @@ class Job:
             hot_keys,
             files,
             tuple(document["parameters"]),
+            document["stream_bytes"],
         )
 
 

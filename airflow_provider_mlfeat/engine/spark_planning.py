@@ -58,8 +58,9 @@ def plan_job(
     names = _table_names(query.root)
     tiny = names <= set(counts) and sum(counts.values()) < options.tiny_rows
     fragments = keep_whole(query) if tiny else cut_plan(query, dict(counts))
-    partitions = _partition_counts(fragments, counts, 1 if tiny else slots, options)
-    return Job(query, tuple(fragments), partitions, {}, files, parameters)
+    partitions, fit = _partition_counts(fragments, counts, 1 if tiny else slots, options)
+    stream_bytes = 0 if fit else max(1, options.memory_per_partition // WORKING_FACTOR)
+    return Job(query, tuple(fragments), partitions, {}, files, parameters, stream_bytes)
 
 
 def splittable_fragments(job: Job, options: SparkOptions) -> list[int]:
@@ -108,10 +109,14 @@ def _table_names(relation: plan.Relation) -> set[Table]:
 
 def _partition_counts(
     fragments: Sequence[Fragment], counts: Mapping[Table, int], slots: int, options: SparkOptions
-) -> tuple[int, ...]:
-    """How many partitions each fragment gets: enough for the memory budget, and for the slots where it pays."""
+) -> tuple[tuple[int, ...], bool]:
+    """How many partitions each fragment gets: enough for the memory budget, and for the slots where it pays.
+
+    And whether the budget is enough for each of them, however the rows turn out to be spread.
+    """
     rows: list[int | None] = []
     partitions: list[int] = []
+    fit = True
     for fragment in fragments:
         if fragment.table is not None:
             rows.append(1 if fragment.table == SINGLE_ROW else counts.get(fragment.table))
@@ -124,13 +129,15 @@ def _partition_counts(
             partitions.append(1)
         elif len(known) < len(moved):
             partitions.append(slots)
+            fit = False
         else:
             widths = [_row_bytes(fragments[port.producer].relation.schema) for port in moved]
             size = sum(count * width for count, width in zip(known, widths, strict=True))
             by_memory = -(-size * WORKING_FACTOR // options.memory_per_partition)
             by_work = min(slots, -(-sum(known) // options.rows_per_partition))
             partitions.append(max(1, by_memory, by_work))
-    return tuple(partitions)
+            fit = fit and by_memory <= 1
+    return tuple(partitions), fit
 
 
 def _row_bytes(schema: plan.Schema) -> int:

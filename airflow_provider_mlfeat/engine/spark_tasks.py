@@ -12,23 +12,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.engine.batch import run_batch
 from airflow_provider_mlfeat.engine.column import arrow_type
-from airflow_provider_mlfeat.engine.kernels.hashing import hash_numbers, hash_strings
 from airflow_provider_mlfeat.engine.reading import inputs_of
 from airflow_provider_mlfeat.engine.relations import origin
-from airflow_provider_mlfeat.engine.spark_hot_keys import HALO_SHIFT, HotKeys, halos, parts_of_rows, split
-from airflow_provider_mlfeat.engine.spark_job import Job
-from airflow_provider_mlfeat.engine.spark_ports import PORT, Fragment, Port, Route
+from airflow_provider_mlfeat.engine.spark_job import Consumer, Job
+from airflow_provider_mlfeat.engine.spark_ports import PORT
+from airflow_provider_mlfeat.engine.spark_routing import order_values, route, row_hashes
+from airflow_provider_mlfeat.engine.spark_streams import Mark, SortedStream, marked_chunks
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 
 # target: partition of the next shuffle; fragment, partition, port: where the rows belong.
 _PLACE = ("target", "fragment", "partition", "port")
-CHUNK_SCHEMA = pa.schema([*((name, pa.int32()) for name in _PLACE), ("data", pa.binary())])
-CHUNK_DDL = "target int, fragment int, partition int, port int, data binary"
+# key and time: the mark of a chunk, where the rows of a partition come sorted.
+_MARK = ("key", "time")
+CHUNK_SCHEMA = pa.schema(
+    [*((name, pa.int32()) for name in _PLACE), *((name, pa.int64()) for name in _MARK), ("data", pa.binary())]
+)
+CHUNK_DDL = "target int, fragment int, partition int, port int, key bigint, time bigint, data binary"
 SAMPLE_SCHEMA = pa.schema([("fragment", pa.int32()), ("hash", pa.int64()), ("time", pa.int64())])
 SAMPLE_DDL = "fragment int, hash bigint, time bigint"
 CHUNK_BYTES = 32 << 20
@@ -55,20 +58,35 @@ def level_task(job_text: str, level: int, target: int, batches: Batches) -> Iter
     """The chunks of one partition → chunks for the next level, or the answer."""
     job = Job.from_json(job_text)
     number, partition = job.place(level, target)
-    chunks: list[list[pa.Table]] = [[] for _ in job.fragments[number].ports]
+    producers = [job.fragments[port.producer] for port in job.fragments[number].ports]
+    stream = SortedStream(
+        job.fragments[number],
+        [_arrow_schema(made.relation.schema) for made in producers],
+        [made.arrival for made in producers],
+        job.stream_bytes,
+    )
     with _ErrorsInOneSentence():
         for batch in batches:
-            columns = [batch.column(index).to_pylist() for index in range(1, 4)]
-            for row, (fragment, part, port) in enumerate(zip(*columns, strict=True)):
-                data = batch.column(4)[row]
+            columns = [batch.column(index).to_pylist() for index in range(1, 6)]
+            for row, (fragment, part, port, key, time) in enumerate(zip(*columns, strict=True)):
+                mark = None if key is None else (key, time)
+                data = batch.column(6)[row].as_buffer()
                 if (fragment, part) == (number, partition):
-                    chunks[port].append(_unpack(data.as_buffer()))
+                    if (complete := stream.complete(mark)) is not None:
+                        yield from _run_partition(job, number, level, complete)
+                    stream.add(port, _unpack(data))
                 else:
-                    yield _chunk(job.target(level + 1, fragment, part), fragment, part, port, data.as_buffer())
-        if _is_called_for(job.fragments[number], chunks):
-            tables = [_in_arrival_order(job, port, parts) for port, parts in _ports(job, number, chunks)]
-            named = {(PORT, str(place)): rows for place, rows in enumerate(tables)}
-            yield from _deliver(job, number, level, _without_halo(job, number, evaluate(job, number, named)))
+                    yield _chunk(job.target(level + 1, fragment, part), fragment, part, port, mark, data)
+        if stream.is_called_for():
+            yield from _run_partition(job, number, level, stream.held)
+
+
+def _run_partition(job: Job, number: int, level: int, chunks: Sequence[Sequence[pa.Table]]) -> Iterator[pa.RecordBatch]:
+    """A fragment over the rows that came to its ports, and where its output goes."""
+    ports = zip(job.fragments[number].ports, chunks, strict=True)
+    tables = [_in_arrival_order(job, port.producer, list(parts)) for port, parts in ports]
+    named = {(PORT, str(place)): rows for place, rows in enumerate(tables)}
+    yield from _deliver(job, number, level, _without_history(job, number, evaluate(job, number, named)))
 
 
 def chunks_in_memory(job: Job, table: tuple[str, str], rows: pa.Table) -> pa.Table:
@@ -182,100 +200,36 @@ def _deliver(job: Job, number: int, level: int, rows: pa.Table) -> Iterator[pa.R
             hot = job.hot_keys.get(consumer.fragment) if consumer.port.order is not None else None
             for partition, part in route(rows, consumer.port, partitions, hot, job.fragments[number].arrival):
                 target = job.target(level + 1, consumer.fragment, partition)
-                for data in _pack(part):
-                    yield _chunk(target, consumer.fragment, partition, consumer.place, data)
+                for mark, rows_of_chunk in _chunks(job, consumer, part):
+                    data = _pack(rows_of_chunk)
+                    yield _chunk(target, consumer.fragment, partition, consumer.place, mark, data)
 
 
-def route(
-    rows: pa.Table, port: Port, partitions: int, hot: HotKeys | None, arrival: int
-) -> Iterator[tuple[int, pa.Table]]:
-    """(partition, rows) for every partition that some of the rows go to; rows keep their order."""
-    if port.route is Route.COPY:
-        yield from ((partition, rows) for partition in range(partitions))
-    elif partitions == 1 or (port.route is Route.KEY and not port.key):
-        yield 0, rows
-    elif port.route is Route.SPREAD:
-        first = int(row_hashes(rows.slice(0, 1), [rows.num_columns - arrival])[0] % np.uint64(partitions))
-        yield first, rows
-    else:
-        hashes = row_hashes(rows, port.key)
-        homes = (hashes % np.uint64(partitions)).astype(np.int64)
-        targets = homes
-        if hot is not None and port.order is not None:
-            times = order_values(rows.column(port.order))
-            targets = parts_of_rows(hot, hashes, times, homes, partitions)
-            if port.halo:
-                for partition, places in halos(hot, hashes, times, homes, partitions):
-                    yield partition, _shifted(rows.take(pa.array(places)), rows.num_columns - arrival)
-        # One gather for all partitions: a gather of strings costs more per call than per row.
-        pieces = list(split(targets, partitions))
-        gathered = rows.take(pa.array(np.concatenate([places for _, places in pieces])))
-        start = 0
-        for partition, places in pieces:
-            yield partition, gathered.slice(start, len(places))
-            start += len(places)
+def _chunks(job: Job, consumer: Consumer, rows: pa.Table) -> Iterator[tuple[Mark, pa.Table]]:
+    """The rows in pieces of a size that Spark likes; sorted and marked where the consumer takes them as a stream."""
+    if job.stream_bytes:
+        yield from marked_chunks(rows, job.fragments[consumer.fragment], consumer.port, job.stream_bytes)
+        return
+    pieces = max(1, -(-rows.nbytes // CHUNK_BYTES))
+    step = -(-rows.num_rows // pieces)
+    for start in range(0, rows.num_rows, step):
+        yield None, rows.slice(start, step)
 
 
-def row_hashes(rows: pa.Table, key: Sequence[int]) -> NDArray[np.uint64]:
-    """A hash of the key columns of every row: equal keys have equal hashes, on every machine."""
-    hashes = np.zeros(rows.num_rows, np.uint64)
-    for column in key:
-        array = rows.column(column).combine_chunks()
-        if isinstance(array, pa.ChunkedArray):
-            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-        if pa.types.is_string(array.type):
-            array = pc.fill_null(array, "")
-            _, offsets, data = array.buffers()
-            places = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
-            text = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
-            hash_strings(hashes, places.copy(), text.copy() if not text.flags.writeable else text)
-        else:
-            hash_numbers(hashes, _patterns(array))
-    return hashes
-
-
-def order_values(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """The order column as integers; a NULL, which the windows will refuse, is the smallest."""
-    numbers = column.combine_chunks()
-    numbers = numbers.cast(pa.int64()) if not pa.types.is_timestamp(numbers.type) else numbers.view(pa.int64())
-    return np.ascontiguousarray(pc.fill_null(numbers, np.iinfo(np.int64).min).to_numpy(zero_copy_only=False))
-
-
-def _patterns(array: pa.Array) -> NDArray[np.int64]:
-    """64-bit patterns of numbers, dates and bools; equal numbers have equal patterns."""
-    if pa.types.is_floating(array.type):
-        reals = pc.fill_null(array.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False) + 0.0
-        reals[np.isnan(reals)] = np.nan
-        return np.ascontiguousarray(reals).view(np.int64)
-    if pa.types.is_timestamp(array.type):
-        array = array.view(pa.int64())
-    elif pa.types.is_date32(array.type):
-        array = array.view(pa.int32())
-    return np.array(pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False))
-
-
-def _shifted(rows: pa.Table, column: int) -> pa.Table:
-    """Halo rows: their arrival becomes negative."""
-    moved = pc.subtract(rows.column(column), HALO_SHIFT)
-    return rows.set_column(column, rows.schema.field(column), moved)
-
-
-def _chunk(target: int, fragment: int, partition: int, port: int, data: pa.Buffer) -> pa.RecordBatch:
+def _chunk(target: int, fragment: int, partition: int, port: int, mark: Mark, data: pa.Buffer) -> pa.RecordBatch:
     offsets = pa.py_buffer(np.array([0, data.size], np.int32).tobytes())
     numbers = [pa.array([number], pa.int32()) for number in (target, fragment, partition, port)]
+    numbers += [pa.array([number], pa.int64()) for number in mark or (None, None)]
     binary = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, data])
     return pa.RecordBatch.from_arrays([*numbers, binary], schema=CHUNK_SCHEMA)
 
 
-def _pack(rows: pa.Table) -> Iterator[pa.Buffer]:
-    """The rows in Arrow's stream format, in pieces of a size that Spark likes."""
-    pieces = max(1, -(-rows.nbytes // CHUNK_BYTES))
-    step = -(-rows.num_rows // pieces)
-    for start in range(0, rows.num_rows, step):
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema) as writer:
-            writer.write_table(rows.slice(start, step))
-        yield sink.getvalue()
+def _pack(rows: pa.Table) -> pa.Buffer:
+    """The rows in Arrow's stream format."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return sink.getvalue()
 
 
 def _unpack(data: pa.Buffer) -> pa.Table:
@@ -300,19 +254,6 @@ def _pieces(batches: Batches, size: int) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def _is_called_for(fragment: Fragment, chunks: Sequence[Sequence[pa.Table]]) -> bool:
-    """Whether a partition has something to do: an aggregate of all rows has even when there are none."""
-    gathers = any(port.route is Route.KEY and not port.key for port in fragment.ports)
-    return gathers or any(
-        parts and port.route is not Route.COPY for port, parts in zip(fragment.ports, chunks, strict=True)
-    )
-
-
-def _ports(job: Job, number: int, chunks: Sequence[list[pa.Table]]) -> Iterator[tuple[int, list[pa.Table]]]:
-    for port, parts in zip(job.fragments[number].ports, chunks, strict=True):
-        yield port.producer, parts
-
-
 def _in_arrival_order(job: Job, producer: int, parts: list[pa.Table]) -> pa.Table:
     """The rows that a fragment's output brought to a partition, as they arrived."""
     made = job.fragments[producer]
@@ -334,11 +275,12 @@ def _low(scalar: pa.Scalar) -> int:
     return np.iinfo(np.int64).min if value is None else value
 
 
-def _without_halo(job: Job, number: int, rows: pa.Table) -> pa.Table:
-    if number not in job.hot_keys:
+def _without_history(job: Job, number: int, rows: pa.Table) -> pa.Table:
+    """The output without that of rows that were only there to be seen by others."""
+    if number not in job.hot_keys and not (job.stream_bytes and job.fragments[number].reach is not None):
         return rows
     arrival = rows.column(rows.num_columns - job.fragments[number].arrival)
-    return rows.filter(pc.greater_equal(arrival, 0))
+    return rows.filter(pc.invert(pc.fill_null(pc.less(arrival, 0), False)))
 
 
 def _answer(job: Job, rows: pa.Table) -> Iterator[pa.RecordBatch]:

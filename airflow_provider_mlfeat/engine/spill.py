@@ -35,7 +35,8 @@ from airflow_provider_mlfeat.engine.spark_fragments import cut_plan
 from airflow_provider_mlfeat.engine.spark_job import Job
 from airflow_provider_mlfeat.engine.spark_ports import PORT, SINGLE_ROW, Fragment, Route
 from airflow_provider_mlfeat.engine.spark_relations import narrowed
-from airflow_provider_mlfeat.engine.spark_tasks import evaluate, order_values, route, run_map_fragment
+from airflow_provider_mlfeat.engine.spark_routing import order_values, route
+from airflow_provider_mlfeat.engine.spark_tasks import evaluate, run_map_fragment
 from airflow_provider_mlfeat.engine.timings import Timings
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError

@@ -73,7 +73,15 @@ def run_job(job: Job, tables: Mapping[Table, pa.Table], seed: int = 0) -> list[d
             arrived[chunk.column(0)[0].as_py()].append(chunk)
         assert set(arrived) <= set(range(job.width(level)))
         places = range(job.width(level))
+        if job.stream_bytes:
+            for batches in arrived.values():
+                batches.sort(key=_mark)
         chunks = [batch for place in places for batch in level_task(text, level, place, arrived[place])]
     assert all(batch.schema != CHUNK_SCHEMA for batch in chunks)
     names = [str(place) for place in range(len(answer_columns(job)))]
     return [row for batch in chunks for row in batch.rename_columns(names).to_pylist()]
+
+
+def _mark(chunk: pa.RecordBatch) -> tuple[bool, int, int]:
+    key, time = chunk.column("key")[0].as_py(), chunk.column("time")[0].as_py()
+    return key is not None, key or 0, time or 0

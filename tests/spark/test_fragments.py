@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from airflow_provider_mlfeat.engine.batch import run_batch
 from airflow_provider_mlfeat.engine.spark_job import Job
 from airflow_provider_mlfeat.engine.spark_planning import SparkOptions
 from airflow_provider_mlfeat.engine.spark_ports import Route
+from airflow_provider_mlfeat.engine.spark_routing import row_hashes
+from airflow_provider_mlfeat.engine.spark_tasks import evaluate
 from airflow_provider_mlfeat.sql.catalog import Catalog
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 from airflow_provider_mlfeat.sql.functions.user import aggregate_function, remove_function, scalar_function
@@ -137,6 +140,67 @@ def test_hot_keys_are_split(name: str) -> None:
     assert rows_of(run_job(job, TABLES)) == expected(query, TABLES)
 
 
+@pytest.mark.parametrize("budget", [1, 300, 2000])
+@pytest.mark.parametrize("name", QUERIES)
+def test_streams_equal_batch(name: str, budget: int) -> None:
+    query = plan_query(QUERIES[name], CATALOG)
+    for slots, split in ((1, False), (4, True)):
+        options = SparkOptions(tiny_rows=0, rows_per_partition=1, split_hot_keys=split)
+        job = replace(make_job(query, TABLES, slots, options), stream_bytes=budget)
+        assert rows_of(run_job(job, TABLES, seed=budget)) == expected(query, TABLES)
+
+
+@settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck), max_examples=60)
+@given(query=queries(), database=databases(), slots=st.integers(1, 4), budget=st.integers(1, 4000))
+def test_streams_of_random_queries_equal_batch(query: Query, database: Database, slots: int, budget: int) -> None:
+    plan, tables = plan_example(query, database), arrow_tables(database)
+    try:
+        wanted = expected(plan, tables)
+    except DataRuleError:
+        with pytest.raises((DataRuleError, RuntimeError)):
+            run_job(replace(make_job(plan, tables, slots), stream_bytes=budget), tables, budget)
+        return
+    job = replace(make_job(plan, tables, slots), stream_bytes=budget)
+    assert rows_of(run_job(job, tables, budget)) == wanted, query.sql
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("rows", 60), ("maxsize", 60), ("before", 60), ("window", 120), ("unbounded", 190)]
+)
+def test_rows_leave_a_stream_before_it_ends(name: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows go to one partition; two fifths have one key, which has to stay only where windows see all of it."""
+    sizes: list[int] = []
+
+    def counted(job: Job, number: int, named: dict[tuple[str, str], pa.Table]) -> pa.Table:
+        sizes.append(sum(rows.num_rows for rows in named.values()))
+        return evaluate(job, number, named)
+
+    tables = {("", "t"): table(400, 1), ("", "u"): table(300, 2), ("", "empty"): table(0, 3)}
+    query = plan_query(QUERIES[name], CATALOG)
+    wanted = expected(query, tables)
+    monkeypatch.setattr("airflow_provider_mlfeat.engine.spark_tasks.evaluate", counted)
+    job = make_job(query, tables, 1, SparkOptions(tiny_rows=0))
+    assert rows_of(run_job(replace(job, stream_bytes=600), tables)) == wanted
+    assert max(sizes) <= most
+    sizes.clear()
+    assert rows_of(run_job(job, tables)) == wanted
+    assert max(sizes) >= 400
+
+
+def test_null_has_a_hash_of_its_own() -> None:
+    rows = pa.table({"k": pa.array(["", None, "a"]), "g": pa.array([0, None, 1], pa.int32())})
+    for key in ([0], [1], [0, 1]):
+        assert len(set(row_hashes(rows, key).tolist())) == 3
+        assert row_hashes(rows.slice(1), key).tolist() == row_hashes(rows, key).tolist()[1:]
+
+
+def test_only_partitions_that_may_not_fit_are_streams() -> None:
+    query = plan_query(QUERIES["window"], CATALOG)
+    assert not make_job(query, TABLES, 2).stream_bytes
+    assert make_job(query, TABLES, 2, counted=False).stream_bytes
+    assert make_job(query, TABLES, 2, SparkOptions(tiny_rows=0, memory_per_partition=1024)).stream_bytes == 256
+
+
 @pytest.mark.parametrize("name", ["unbounded", "arrival", "window over window", "window over union"])
 def test_what_cannot_be_split_is_not(name: str) -> None:
     assert not make_job(plan_query(QUERIES[name], CATALOG), TABLES, 4).hot_keys
@@ -165,6 +229,7 @@ def test_jobs_survive_json() -> None:
     assert again.fragments == job.fragments
     assert again.hot_keys == job.hot_keys
     assert again.partitions == job.partitions
+    assert Job.from_json(replace(job, stream_bytes=7).to_json()).stream_bytes == 7
 
 
 def test_the_memory_budget_decides_how_many_partitions_there_are() -> None:

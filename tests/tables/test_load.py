@@ -191,10 +191,12 @@ def test_modes(store: TableStore, tmp_path: Path) -> None:
     assert rows(store) == []
 
 
+@pytest.mark.parametrize("cached", [7, 100, 1000, 1 << 18])
 def test_large_csv_in_blocks_keeps_every_row_in_order(
-    store: TableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: TableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: int
 ) -> None:
     monkeypatch.setattr(text_blocks, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(text_blocks, "_CACHED", cached)
     create(store, "CREATE TABLE t (a int, b string)")
     text = "".join(f'{number},"line\n{number}, ""x"""\n' for number in range(20_000))
     seen = []

@@ -60,7 +60,7 @@ class TextFile:
         with _Bytes(self.file) as source:
             begin, position, cuts = start, start, []
             while position < size:
-                position += self._fill(source, position, BLOCK_BYTES, size)
+                position += self._row_end(source, position, BLOCK_BYTES, size)
                 cuts.append(position)
                 if position - begin >= most or position == size:
                     yield Part(begin, position, position - begin, tuple(cuts))
@@ -82,6 +82,19 @@ class TextFile:
                 yield memoryview(source.buffer)[:length]
                 position += length
 
+    def _row_end(self, source: _Bytes, position: int, size: int, end: int) -> int:
+        """Length of the whole rows in so many bytes from a position on, read in pieces that the processor caches."""
+        last = (size - 1) // _CACHED * _CACHED
+        if position + size < end:
+            quotes = 0
+            for start in range(0, last if self.quote else 0, _CACHED):
+                source.fill(position + start, _CACHED)
+                quotes += _count(source.buffer, self.quote, _CACHED)
+            source.fill(position + last, size - last)
+            if length := self._end_of_rows(source.buffer, size - last, quotes):
+                return last + length
+        return self._fill(source, position, size, end)
+
     def _fill(self, source: _Bytes, position: int, size: int, end: int) -> int:
         """Fill the buffer with rows from a position on, of about so many bytes; how many there are."""
         while True:
@@ -101,16 +114,19 @@ class TextFile:
         hint = " (an opened quote that is never closed? quote='' takes quotes as text)" if self.quote else ""
         return UserError(f"'{self.file.name}': no row ends within {_LONGEST_ROW >> 20} MiB after byte {position}{hint}")
 
-    def _end_of_rows(self, block: bytes | bytearray, size: int) -> int:
-        """Length of the whole rows within the first bytes of a block; 0 when none is whole."""
+    def _end_of_rows(self, block: bytes | bytearray, size: int, before: int = 0) -> int:
+        """Length of the whole rows within the first bytes of a block; 0 when none is whole.
+
+        :param before: how many quotes stand before the block.
+        """
         end = block.rfind(b"\n", 0, size)
         if not self.quote:
             return end + 1
-        quotes = _count(block, self.quote, end) if end >= 0 else 0
+        quotes = before + (_count(block, self.quote, end) if end >= 0 else 0)
         while end >= 0 and quotes % 2:
-            before = block.rfind(b"\n", 0, end)
-            quotes -= block.count(self.quote, max(before, 0), end)
-            end = before
+            earlier = block.rfind(b"\n", 0, end)
+            quotes -= block.count(self.quote, max(earlier, 0), end)
+            end = earlier
         return end + 1
 
     def _open_quote(self, source: _Bytes, position: int, size: int) -> UserError:
