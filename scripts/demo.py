@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -86,6 +87,8 @@ def main() -> int:
     parser.add_argument("--scale", type=float, help="how much data to generate")
     options = parser.parse_args()
     state = DEFAULT_STATE / "demo"
+    # A closed terminal stops what was started, like Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     began = time.monotonic()
     with services(options.dag, state) as connections:
         airflow = LocalAirflow(state=state, environment=connections)

@@ -106,7 +106,7 @@ class LocalAirflow:
             "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(8793)),
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(8794)),
-            "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+            "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         }
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},

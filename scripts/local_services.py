@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,13 +23,19 @@ ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 120
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+def free_ports(wanted: Sequence[int]) -> list[int]:
+    """The wanted ports where nobody listens on them, else others; 0 takes any."""
     with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        found = []
+        for port in wanted:
+            probe = stack.enter_context(socket.socket())
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                probe.bind(("127.0.0.1", 0))
+            found.append(int(probe.getsockname()[1]))
+        return found
 
 
 @dataclass
@@ -44,7 +51,14 @@ class LocalServices:
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._http, self._grpc, self._metrics, self._server = free_ports(4)
+        # The same ports as before, where they are free: a release names its Triton server.
+        file = self.state / "ports.json"
+        before = json.loads(file.read_text()) if file.exists() else [0, 0, 0, 0]
+        stop_services(self.state)
+        ports = free_ports(before)
+        self.state.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(ports))
+        self._http, self._grpc, self._metrics, self._server = ports
 
     @property
     def server_url(self) -> str:
@@ -74,7 +88,6 @@ class LocalServices:
     def start(self) -> None:
         """Install Triton where it is missing, start both, and wait until they answer."""
         subprocess.run([ROOT / "scripts" / "install_triton"], check=True)
-        stop_services(self.state)
         self._run(
             "triton",
             *("triton", "up", "--repository", str(self.repository)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,18 @@ import pyarrow as pa
 
 from airflow_provider_mlfeat.engine.spark_ports import Table
 from airflow_provider_mlfeat.engine.spark_tasks import FILE_COLUMN, ROW_COLUMN
+from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.sql.errors import DataRuleError, nearest_name
 
 _LOCAL = ("file:///", "file:/")
+# How Hadoop says that a scheme's class is not there, or that it knows no class for it.
+_NO_FILE_SYSTEM = re.compile(r"ClassNotFoundException: Class org\.apache\.hadoop\.fs\.|No FileSystem for scheme")
+_FILE_SYSTEMS = {
+    "s3a": "org.apache.hadoop:hadoop-aws (in Spark's version of Hadoop)",
+    "gs": "com.google.cloud.bigdataoss:gcs-connector",
+    "abfs": "org.apache.hadoop:hadoop-azure (in Spark's version of Hadoop)",
+    "abfss": "org.apache.hadoop:hadoop-azure (in Spark's version of Hadoop)",
+}
 
 
 @dataclass(slots=True)
@@ -51,7 +61,7 @@ def scan(spark: Any, table: Table, stored: Any, columns: Sequence[str]) -> Scan:
         given = [stored] if isinstance(stored, str) else list(stored)
         footers = _local_footers(given)
         if footers is None:
-            frame = spark.read.parquet(*given)
+            frame = read_parquet(spark, given)
             rows, paths = frame.count(), sorted(frame.inputFiles())
         else:
             # What Spark would start jobs for stands in the files' footers.
@@ -70,6 +80,21 @@ def scan(spark: Any, table: Table, stored: Any, columns: Sequence[str]) -> Scan:
         found = _find(column, frame.columns, name)
         picked.append(functions.col(f"`{found}`").alias(column))
     return Scan(table, rows, frame=frame.select(*picked, *numbers), files=files)
+
+
+def read_parquet(spark: Any, paths: Sequence[str]) -> Any:
+    """The frame of parquet files at paths that Spark itself has to be able to reach."""
+    try:
+        return spark.read.parquet(*paths)
+    except Exception as error:
+        found = _NO_FILE_SYSTEM.search(str(error))
+        if found is None:
+            raise
+        scheme = paths[0].partition("://")[0]
+        package = _FILE_SYSTEMS.get(scheme)
+        add = f"add {package} to spark.jars.packages in the 'conf' of the Spark connection" if package else ""
+        message = f"Spark cannot read '{paths[0]}', because it has no file system for {scheme}://"
+        raise UserError(f"{message}; {add}{', or ' if add else ''}use engine 'batch'") from None
 
 
 def _places(spark: Any, paths: Sequence[str]) -> dict[int, int]:

@@ -43,7 +43,8 @@ class CheckParityOperator(OnlineJobOperator):
     scored where the model runs. One differing cell, key or prediction fails the task; the report shows the cells.
 
     XCom, beside what every job returns: ``feature_set``, ``deployment``, ``requests``, ``cells``, ``mismatches``,
-    ``cell_mismatches``, ``key_mismatches``, ``prediction_mismatches``, ``largest_difference`` and ``report``.
+    ``cell_mismatches``, ``key_mismatches``, ``prediction_mismatches``, ``largest_difference``, ``report`` and
+    ``already_checked``: an equal check that found no difference is not made again.
 
     :param feature_set: what training used, with its version: ``name@3``. (templated)
     :param deployment: what answers requests, ``name@version``. (templated)

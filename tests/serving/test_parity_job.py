@@ -139,7 +139,11 @@ def test_all_requests_give_what_training_saw(place: Place) -> None:
     assert "All 2,100 cells of 300 replayed requests are equal" in Path(result.report).read_text()
     document = json.loads((place.folder / "report" / "parity.json").read_text())
     assert document["facts"]["Feature set"] == place.feature_set == result.feature_set
-    assert place.check(requests=50, model="").requests == 50
+    assert not result.already_checked
+    again = place.check()
+    assert (again.already_checked, again.requests, again.mismatches) == (True, 300, 0)
+    fewer = place.check(requests=50, model="")
+    assert (fewer.requests, fewer.already_checked) == (50, False)
 
 
 def test_the_tables_of_training_are_those_of_the_replay(place: Place) -> None:

@@ -20,6 +20,7 @@ from airflow_provider_mlfeat.engine import spark_session
 from airflow_provider_mlfeat.engine.batch import run_batch, stored_plan_id
 from airflow_provider_mlfeat.engine.spark import run_spark, running
 from airflow_provider_mlfeat.engine.spark_planning import SparkOptions
+from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.run import parse_spec, run
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 from airflow_provider_mlfeat.sql.planner import plan_query
@@ -147,6 +148,15 @@ def test_a_missing_column_is_named(spark: Any, tmp_path: Path) -> None:
     pq.write_table(TABLES["", "t"].drop_columns(["g"]).append_column("gg", pa.nulls(60)), tmp_path / "t.parquet")
     with pytest.raises(DataRuleError, match=r"no such column\. Did you mean 'gg'\? \(table t, column g\)"):
         run_spark(plan_query("SELECT g FROM t", CATALOG), {"t": str(tmp_path / "t.parquet")}, spark=spark)
+
+
+@pytest.mark.parametrize(
+    ("place", "package"), [("s3a://bucket/t", "org.apache.hadoop:hadoop-aws"), ("gs://bucket/t", "gcs-connector")]
+)
+def test_an_object_store_that_spark_cannot_reach(place: str, package: str, spark: Any) -> None:
+    """PySpark's own jars have no file system for object stores."""
+    with pytest.raises(UserError, match=rf"^Spark cannot read '{place}', because .*{package}.* or use engine 'batch'$"):
+        run_spark(plan_query("SELECT g FROM t", CATALOG), {"t": place}, spark=spark)
 
 
 def test_a_missing_table_is_named(spark: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.tables.store import TableStore
 
 log = logging.getLogger("mlfeat.job")
+
+_PAGE, _DOCUMENT = "report.html", "parity.json"
 TableName = tuple[str, str]
 
 
@@ -81,6 +84,7 @@ class CheckParityResult(JobResult):
     :param prediction_mismatches: of them, predictions.
     :param largest_difference: of two predictions.
     :param report: the page that shows it.
+    :param already_checked: whether an equal check had found no difference, so that nothing was replayed again.
     """
 
     kind: Literal["check_parity"] = "check_parity"
@@ -94,6 +98,7 @@ class CheckParityResult(JobResult):
     prediction_mismatches: int
     largest_difference: float
     report: str
+    already_checked: bool
 
 
 class CheckParityJob(Job[CheckParitySpec, CheckParityResult]):
@@ -123,7 +128,13 @@ class CheckParityJob(Job[CheckParitySpec, CheckParityResult]):
                 f"feature set '{features.reference}' was made by plan {features.metadata.plan_id[:12]}, and deployment "
                 f"'{deployment.reference}' has plan {deployment.plan_id[:12]}: training and serving do not ask the same"
             )
+        # Opening the model replays its golden rows where it runs, whatever was found before.
         model = _model(spec, context.secrets)
+        identity = _identity(spec, features, deployment, model)
+        earlier = _earlier(spec, identity)
+        if earlier is not None:
+            log.info("nothing has changed since %d requests were replayed without a difference", earlier["requests"])
+            return _result(spec, features, deployment, earlier, already_checked=True)
         definitions, tables = _tables(spec, store, features, deployment, context)
         request_table = deployment.plan().request_source
         assert request_table is not None
@@ -139,25 +150,62 @@ class CheckParityJob(Job[CheckParitySpec, CheckParityResult]):
             model=model,
         )
         context.progress.metric(mismatches=found.mismatches)
-        page, document = _report(spec, features, deployment, found)
+        document = _report(spec, features, deployment, found, identity)
+        page = Path(spec.report) / _PAGE
         if found.mismatches and spec.blocking:
             raise UserError(f"{found.sentence()}; the report is {page}")
         if not found.requests:
             raise UserError("there was no request to replay: parity is not shown")
         log.info("%d requests, %d cells: %d differences", found.requests, found.cells, found.mismatches)
-        return CheckParityResult(
-            feature_set=features.reference,
-            deployment=deployment.reference,
-            requests=found.requests,
-            cells=found.cells,
-            mismatches=found.mismatches,
-            cell_mismatches=sum(found.columns.values()),
-            key_mismatches=sum(found.keys.values()),
-            prediction_mismatches=found.predictions,
-            largest_difference=found.largest_difference,
-            report=str(page),
-            artifacts=(Artifact.of("report", page), Artifact.of("parity", document)),
-        )
+        return _result(spec, features, deployment, document, already_checked=False)
+
+
+def _result(
+    spec: CheckParitySpec,
+    features: FeatureSet,
+    deployment: Deployment,
+    found: dict[str, Any],
+    *,
+    already_checked: bool,
+) -> CheckParityResult:
+    folder = Path(spec.report)
+    return CheckParityResult(
+        feature_set=features.reference,
+        deployment=deployment.reference,
+        requests=found["requests"],
+        cells=found["cells"],
+        mismatches=found["mismatches"],
+        cell_mismatches=sum(found["columns"].values()),
+        key_mismatches=sum(found["keys"].values()),
+        prediction_mismatches=found["predictions"],
+        largest_difference=found["largest_difference"],
+        report=str(folder / _PAGE),
+        already_checked=already_checked,
+        artifacts=(Artifact.of("report", folder / _PAGE), Artifact.of("parity", folder / _DOCUMENT)),
+    )
+
+
+def _identity(spec: CheckParitySpec, features: FeatureSet, deployment: Deployment, model: ServedModel | None) -> str:
+    """Equal where a replay would compare the same numbers, made by the same code."""
+    from airflow_provider_mlfeat.jobs.fingerprint import code_version
+
+    asked = spec.model_dump(
+        mode="json", include={"backend", "endpoint", "tables", "label", "key", "time_column", "requests"}
+    )
+    served = "" if model is None else model.reference.fingerprint
+    made = [features.reference, features.metadata.identity, deployment.reference, deployment.plan_id, served]
+    return files.digest_text(files.canonical_json([made, asked, code_version()]))
+
+
+def _earlier(spec: CheckParitySpec, identity: str) -> dict[str, Any] | None:
+    """What an equal check found, if it found no difference."""
+    folder = Path(spec.report)
+    try:
+        found: dict[str, Any] = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_same = found.get("identity") == identity and found.get("mismatches") == 0
+    return found if is_same and (folder / _PAGE).exists() else None
 
 
 def _model(spec: CheckParitySpec, secrets: Mapping[str, str]) -> ServedModel | None:
@@ -236,7 +284,9 @@ def _chosen(total: int, wanted: int) -> np.ndarray | None:
     return np.unique(np.linspace(0, total - 1, wanted).round().astype(np.int64))
 
 
-def _report(spec: CheckParitySpec, features: FeatureSet, deployment: Deployment, found: Parity) -> tuple[Path, Path]:
+def _report(
+    spec: CheckParitySpec, features: FeatureSet, deployment: Deployment, found: Parity, identity: str
+) -> dict[str, Any]:
     from airflow_provider_mlfeat.serving.parity.report import write_page
 
     folder = Path(spec.report)
@@ -247,7 +297,7 @@ def _report(spec: CheckParitySpec, features: FeatureSet, deployment: Deployment,
         "Model": spec.model or "none",
         "Engine of the feature set": features.metadata.engine,
     }
-    page, document = folder / "report.html", folder / "parity.json"
-    write_page(page, found, facts)
-    files.write_json(document, {"facts": facts, **found.to_document()})
-    return page, document
+    document = {"identity": identity, "facts": facts, **found.to_document()}
+    write_page(folder / _PAGE, found, facts)
+    files.write_json(folder / _DOCUMENT, document)
+    return document

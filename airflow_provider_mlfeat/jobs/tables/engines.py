@@ -140,13 +140,14 @@ def run_spark_text(
     import pyarrow as pa
 
     from airflow_provider_mlfeat.engine.spark import running
+    from airflow_provider_mlfeat.engine.spark_scan import read_parquet
 
     session = spark_session(master, time_zone, context)
     from pyspark.errors import AnalysisException, ParseException
 
     for name, stored in tables.items():
         if isinstance(stored, list):
-            frame = session.read.parquet(*stored)
+            frame = read_parquet(session, stored)
         else:
             frame = session.createDataFrame(stored) if isinstance(stored, pa.Table) else stored
         frame.createOrReplaceTempView(name)
