@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[0] = str(ROOT)
 
 from airflow_provider_mlfeat.dataset.build import build_dataset  # noqa: E402
 from airflow_provider_mlfeat.dataset.encoder import SEED, Encoder, Field  # noqa: E402

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[0] = str(ROOT)
 
 from tests.bench.comparing import assert_equal  # noqa: E402
 from tests.bench.data import Size, folder  # noqa: E402

@@ -8,6 +8,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_OURS = "MLFEAT_SERVER_METRICS"
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -61,7 +62,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """All figures in Prometheus' format."""
-        if not os.environ.get(DIRECTORY_VARIABLE):
+        # The variable alone does not tell: other software of this process may have set it for itself.
+        if not os.environ.get(_OURS):
             return generate_latest(self.registry)
         together = CollectorRegistry()
         multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
@@ -73,4 +75,4 @@ def prepare_directory(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.db"):
         old.unlink()
-    os.environ[DIRECTORY_VARIABLE] = str(folder)
+    os.environ[DIRECTORY_VARIABLE] = os.environ[_OURS] = str(folder)
