@@ -98,7 +98,8 @@ with DAG(
             str(Path.home() / "mlfeat-jd"), type="string", minLength=1, title="Folder for tables, datasets and models"
         ),
         "data": Param(
-            "", type="string", title="Folder of your own data", description="Empty generates data in the shape of JD's."
+            None, type=["null", "string"], title="Folder of your own data",
+            description="Empty generates data in the shape of JD's.",
         ),
         "scale": Param(
             2.0, type="number", exclusiveMinimum=0, maximum=1000, title="How much data to generate",
@@ -131,7 +132,7 @@ with DAG(
         sample = SampleDataOperator(
             task_id="sample_data",
             dataset="jd",
-            data="{{ params.data }}",
+            data="{{ params.data or '' }}",
             directory="{{ params.output }}/data/scale-{{ params.scale }}",
             scale="{{ params.scale }}",
         )

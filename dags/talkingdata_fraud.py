@@ -75,7 +75,7 @@ with DAG(
             title="Folder for tables, datasets and models",
         ),
         "data": Param(
-            "", type="string", title="Folder of your own data",
+            None, type=["null", "string"], title="Folder of your own data",
             description="With a folder 'clicks' of CSV files, times in UTC. Empty generates clicks.",
         ),
         "scale": Param(
@@ -103,7 +103,7 @@ with DAG(
         sample = SampleDataOperator(
             task_id="sample_data",
             dataset="talkingdata",
-            data="{{ params.data }}",
+            data="{{ params.data or '' }}",
             directory="{{ params.output }}/data/scale-{{ params.scale }}",
             scale="{{ params.scale }}",
         )

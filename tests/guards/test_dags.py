@@ -40,3 +40,12 @@ def test_a_dag_imports_what_is_public(file: Path) -> None:
             assert not module.startswith(("airflow.models", "airflow.utils", "airflow.hooks")), module
             ours = module.partition(".")[2] if module.startswith("airflow_provider_mlfeat") else "operators"
             assert ours.partition(".")[0] in ("operators", "sensors", "triggers"), module
+
+
+def test_the_form_of_every_dag_can_be_sent_as_it_opens(dagbag: object) -> None:
+    """Airflow's form wants something in every text field that may not be null."""
+    for dag in dagbag.dags.values():  # type: ignore[attr-defined]
+        for name in dag.params:
+            kinds = dag.params.get_param(name).schema["type"]
+            if "null" not in kinds:
+                assert dag.params[name] not in ("", None), (dag.dag_id, name)
