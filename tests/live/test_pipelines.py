@@ -229,7 +229,7 @@ def test_spark_makes_the_same_features(
     assert results["features.extract"]["engine"] == "spark"
     assert results["features.extract"]["plan_id"] == first[1]["features.extract"]["plan_id"]
     assert results["deployment.check_parity"]["mismatches"] == 0
-    # Rows come from Spark in another order, so the training's shuffle differs, and with it the last digits of the model.
+    # Rows come from Spark in another order, so the shuffle differs, and with it the last digits of the model.
     assert results["features.extract"]["rows"] == first[1]["features.extract"]["rows"]
     assert results["model.gate"]["decision"] == "accepted"
 
