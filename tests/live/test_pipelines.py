@@ -174,11 +174,10 @@ def test_a_person_triggers_from_the_form_and_reads_a_report(
             outcome, results, states = finish(client, CLICKS, run_id)
             assert outcome == "success", states
             assert results["data.sample_data"]["rows"] == {"clicks": 200_000}
-            page.goto(f"{airflow}/dags/{CLICKS}/runs/{run_id}/tasks/deployment.check_parity")
-            with page.expect_popup() as opened:
-                page.get_by_role("link", name="Report", exact=True).first.click()
-            opened.value.get_by_text("Parity of training and serving").first.wait_for()
-            assert "are equal" in opened.value.content()
+            page.goto(f"{airflow}/dags/{CLICKS}/runs/{run_id}/tasks/deployment.check_parity/details")
+            page.goto(page.get_by_role("link", name="Report", exact=True).first.get_attribute("href"))
+            page.get_by_text("Parity of training and serving").first.wait_for()
+            assert "are equal" in page.content()
         except Exception:
             page.screenshot(path=tmp_path / "page.png")
             raise
