@@ -10,7 +10,8 @@ from airflow_provider_mlfeat.sql.planner import plan_query
 from airflow_provider_mlfeat.sql.types import parse_type
 from tests.bench.data import TABLES
 
-FEATURES = Path(__file__).with_name("features.sql")
+# The text of the example pipeline: what is measured is what users run.
+FEATURES = Path(__file__).resolve().parents[2] / "dags" / "sql" / "jd_features.sql"
 
 
 def feature_sql(maxsize: bool = True) -> str:
