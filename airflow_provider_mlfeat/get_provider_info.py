@@ -43,6 +43,7 @@ def get_provider_info() -> dict[str, Any]:
             _modules("MLflow", "operators.gate", "operators.registry", "operators.approval"),
         ],
         "sensors": [
+            _modules("Feature SQL", "sensors.waiting"),
             _modules("Triton Inference Server", "sensors.triton"),
             _modules("Delta Lake", "sensors.tables"),
             _modules("MLflow", "sensors.models"),
@@ -55,10 +56,11 @@ def get_provider_info() -> dict[str, Any]:
             _modules("Spark", "hooks.spark"),
         ],
         "triggers": [
-            _modules("Feature SQL", "triggers.job"),
+            _modules("Feature SQL", "triggers.job", "triggers.waiting"),
             _modules("Delta Lake", "triggers.tables"),
             _modules("MLflow", "triggers.models"),
             _modules("Triton Inference Server", "triggers.triton"),
+            _modules("Redis", "triggers.serving"),
         ],
         "connection-types": CONNECTION_TYPES,
         "extra-links": [

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.sdk.exceptions import AirflowFailException
-
 from airflow_provider_mlfeat.hooks.arguments import number
+from airflow_provider_mlfeat.sensors.waiting import WaitingSensor
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow_provider_mlfeat.triggers.waiting import WaitingTrigger
 
 
-class ServingReadySensor(BaseSensorOperator):
+class ServingReadySensor(WaitingSensor):
     """Wait until a prediction server answers with a service, and with at least a given release of it.
 
     A server that cannot be reached is waited for.
@@ -45,32 +43,27 @@ class ServingReadySensor(BaseSensorOperator):
         self.release = release
         self.server_conn_id = server_conn_id
 
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Whether the release answers."""
-        from airflow_provider_mlfeat.errors import TransientError, UserError
-        from airflow_provider_mlfeat.jobs.serving.server import ServerPlace
+    def look(self) -> dict[str, Any] | None:
+        """Ask the server."""
+        from airflow_provider_mlfeat.hooks.serving_releases import find_release
 
-        wanted = number(int, self.release, "release")
-        try:
-            said = ServerPlace(urls=(self.server,)).ask(self.server, "GET", "/services", self._secrets())
-        except TransientError as error:
-            self.log.info("not yet: %s", error)
-            return PokeReturnValue(False)
-        except UserError as error:
-            raise AirflowFailException(str(error)) from error
-        found = next((one for one in said["services"] if one["service"] == self.service), None)
-        if found is None or found["release"] < wanted:
-            now = "no release" if found is None else f"release {found['release']}"
-            self.log.info("not yet: service '%s' answers with %s", self.service, now)
-            return PokeReturnValue(False)
-        return PokeReturnValue(True, found)
+        return find_release(**self._arguments())
 
-    def _secrets(self) -> dict[str, str]:
-        if self.server_conn_id is None:
-            return {}
-        from airflow.sdk import BaseHook
+    def trigger(self, poll_interval: float, deadline: float) -> WaitingTrigger:
+        """Asks the server too."""
+        from airflow_provider_mlfeat.triggers.serving import ServingReadyTrigger
 
-        from airflow_provider_mlfeat.jobs.serving.server import TOKEN_SECRET
+        return ServingReadyTrigger(**self._arguments(), poll_interval=poll_interval, deadline=deadline)
 
-        token = BaseHook.get_connection(self.server_conn_id).password
-        return {TOKEN_SECRET: token} if token else {}
+    def missing(self) -> str:
+        """Which release."""
+        what = f"release {self.release}" if self.release else "any release"
+        return f"{self.server} does not answer with {what} of service '{self.service}'"
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "server": self.server,
+            "service": self.service,
+            "release": number(int, self.release, "release"),
+            "server_conn_id": self.server_conn_id,
+        }

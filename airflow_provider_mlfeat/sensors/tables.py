@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_mlfeat.hooks.arguments import number
+from airflow_provider_mlfeat.sensors.waiting import WaitingSensor
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow_provider_mlfeat.triggers.waiting import WaitingTrigger
 
 
-class TableVersionSensor(BaseSensorOperator):
+class TableVersionSensor(WaitingSensor):
     """Wait until a table's current version is at least a given one, and has rows enough.
 
     A table that does not exist yet is waited for.
@@ -28,7 +26,6 @@ class TableVersionSensor(BaseSensorOperator):
     :param min_rows: how many rows the version needs. (templated)
     :param root: where the tables are, as for the operators. (templated)
     :param storage_conn_id: connection for an object store, as for the operators. (templated)
-    :param deferrable: wait in the triggerer, without a worker slot.
     """
 
     template_fields: Sequence[str] = ("table", "version", "min_rows", "root", "storage_conn_id")
@@ -42,7 +39,6 @@ class TableVersionSensor(BaseSensorOperator):
         min_rows: int | str = 0,
         root: str | None = None,
         storage_conn_id: str | None = None,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -51,37 +47,25 @@ class TableVersionSensor(BaseSensorOperator):
         self.min_rows = min_rows
         self.root = root
         self.storage_conn_id = storage_conn_id
-        self.deferrable = deferrable
 
-    def execute(self, context: Context) -> Any:
-        """Look once, then wait in the triggerer; without `deferrable` wait as all sensors do."""
-        if not self.deferrable:
-            return super().execute(context)
-        found = self._find()
-        if found is None:
-            self._defer()
+    def look(self) -> dict[str, Any] | None:
+        """Look at the table."""
+        from airflow_provider_mlfeat.hooks.table_versions import find_version
+
+        found = find_version(**self._arguments())
+        if found is not None:
+            self.log.info("'%s' is at version %d with %d rows", self.table, found["table_version"], found["rows"])
         return found
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Back from the triggerer: look at the table itself, whatever the event says."""
-        state = event.get("state") if isinstance(event, dict) else None
-        if state == "failed":
-            raise AirflowFailException(event["message"])
-        if state not in ("found", "timeout"):
-            raise RuntimeError(f"the trigger sent an event that is none of ours: {event!r}")
-        found = self._find()
-        if found is not None:
-            return found
-        if state == "found":
-            # It was there and is gone again, for instance because an older version was restored.
-            self._defer()
-        message = f"'{self.table}' has no version {self.version} with {self.min_rows} rows within {self.timeout:.0f} s"
-        raise (AirflowSkipException if self.soft_fail else AirflowSensorTimeout)(message)
+    def trigger(self, poll_interval: float, deadline: float) -> WaitingTrigger:
+        """Looks at the table too."""
+        from airflow_provider_mlfeat.triggers.tables import TableVersionTrigger
 
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Whether the version is there."""
-        found = self._find()
-        return PokeReturnValue(found is not None, found)
+        return TableVersionTrigger(**self._arguments(), poll_interval=poll_interval, deadline=deadline)
+
+    def missing(self) -> str:
+        """Which version."""
+        return f"'{self.table}' has no version {self.version} with {self.min_rows} rows"
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -91,25 +75,3 @@ class TableVersionSensor(BaseSensorOperator):
             "min_rows": number(int, self.min_rows, "min_rows"),
             "storage_conn_id": self.storage_conn_id,
         }
-
-    def _find(self) -> dict[str, Any] | None:
-        from airflow_provider_mlfeat.errors import UserError
-        from airflow_provider_mlfeat.hooks.table_versions import find_version
-
-        try:
-            found = find_version(**self._arguments())
-        except UserError as error:
-            raise AirflowFailException(str(error)) from error
-        if found is not None:
-            self.log.info("'%s' is at version %d with %d rows", self.table, found["table_version"], found["rows"])
-        return found
-
-    def _defer(self) -> NoReturn:
-        from airflow_provider_mlfeat.triggers.tables import TableVersionTrigger
-
-        deadline = time.time() + self.timeout
-        self.defer(
-            trigger=TableVersionTrigger(**self._arguments(), poll_interval=self.poke_interval, deadline=deadline),
-            method_name="execute_complete",
-        )
-        raise AssertionError("defer returned")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from airflow_provider_mlfeat.triggers.waiting import WaitingTrigger
 
 
-class ModelVersionTrigger(BaseTrigger):
+class ModelVersionTrigger(WaitingTrigger):
     """Fires when there is a version, or when the time is up.
-
-    Credentials are no arguments: the trigger looks the connection up itself.
 
     :param model_name: the registered model's name.
     :param alias: that has to point to a version; empty waits for any new version.
@@ -22,6 +21,8 @@ class ModelVersionTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks.
     :param deadline: seconds since the epoch at which waiting ends; None is never.
     """
+
+    arguments = ("model_name", "alias", "after", "mlflow_conn_id")
 
     def __init__(
         self,
@@ -33,42 +34,20 @@ class ModelVersionTrigger(BaseTrigger):
         poll_interval: float = 30.0,
         deadline: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(poll_interval=poll_interval, deadline=deadline)
         self.model_name = model_name
         self.alias = alias
         self.after = after
         self.mlflow_conn_id = mlflow_conn_id
-        self.poll_interval = poll_interval
-        self.deadline = deadline
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Class path and arguments."""
-        arguments = ("model_name", "alias", "after", "mlflow_conn_id", "poll_interval", "deadline")
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in arguments}
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is a version. A user's mistake ends the waiting with its sentence."""
-        from airflow_provider_mlfeat.errors import TransientError, UserError
+    async def is_there(self) -> bool:
+        """Look at the registry."""
         from airflow_provider_mlfeat.hooks.model_versions import find_model_version
 
-        while True:
-            found = None
-            try:
-                found = await asyncio.to_thread(
-                    find_model_version, self.mlflow_conn_id, self.model_name, self.alias, self.after
-                )
-            except TransientError as error:
-                self.log.warning("looking again later: %s", error)
-            except UserError as error:
-                yield TriggerEvent({"state": "failed", "message": str(error)})
-                return
-            if found is not None:
-                yield TriggerEvent({"state": "found"})
-                return
-            if self.deadline is not None and time.time() >= self.deadline:
-                yield TriggerEvent({"state": "timeout"})
-                return
-            await asyncio.sleep(self.poll_interval)
+        found = await asyncio.to_thread(
+            find_model_version, self.mlflow_conn_id, self.model_name, self.alias, self.after
+        )
+        return found is not None
 
 
 class ModelAliasTrigger(BaseEventTrigger):

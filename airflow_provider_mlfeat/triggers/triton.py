@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow_provider_mlfeat.triggers.waiting import WaitingTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_mlfeat.hooks.triton import TritonHook
 
 
-class TritonModelReadyTrigger(BaseTrigger):
+class TritonModelReadyTrigger(WaitingTrigger):
     """Fires when all servers of a connection hold a model ready, or when the time is up.
-
-    Credentials are no arguments: the trigger looks the connection up itself.
 
     :param triton_model: the model's name in Triton.
     :param triton_conn_id: connection of type ``mlfeat_triton``.
@@ -21,6 +21,8 @@ class TritonModelReadyTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks.
     :param deadline: seconds since the epoch at which waiting ends; None is never.
     """
+
+    arguments = ("triton_model", "triton_conn_id", "version")
 
     def __init__(
         self,
@@ -31,38 +33,19 @@ class TritonModelReadyTrigger(BaseTrigger):
         poll_interval: float = 5.0,
         deadline: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(poll_interval=poll_interval, deadline=deadline)
         self.triton_model = triton_model
         self.triton_conn_id = triton_conn_id
         self.version = version
-        self.poll_interval = poll_interval
-        self.deadline = deadline
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Class path and arguments."""
-        arguments = ("triton_model", "triton_conn_id", "version", "poll_interval", "deadline")
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in arguments}
+    async def is_there(self) -> bool:
+        """Ask all servers at once."""
+        # Reading the connection blocks, so it is read in a thread; the hook keeps it.
+        await asyncio.to_thread(lambda: self._hook.settings)
+        return await self._hook.ready_everywhere(self.triton_model, self.version)
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ask the servers until all are ready. A user's mistake ends the waiting with its sentence."""
-        from airflow_provider_mlfeat.errors import TransientError, UserError
+    @cached_property
+    def _hook(self) -> TritonHook:
         from airflow_provider_mlfeat.hooks.triton import TritonHook
 
-        hook = TritonHook(self.triton_conn_id)
-        while True:
-            try:
-                await asyncio.to_thread(lambda: hook.settings)
-                ready = await hook.ready_everywhere(self.triton_model, self.version)
-            except TransientError as error:
-                self.log.warning("looking again later: %s", error)
-                ready = False
-            except UserError as error:
-                yield TriggerEvent({"state": "failed", "message": str(error)})
-                return
-            if ready:
-                yield TriggerEvent({"state": "found"})
-                return
-            if self.deadline is not None and time.time() >= self.deadline:
-                yield TriggerEvent({"state": "timeout"})
-                return
-            await asyncio.sleep(self.poll_interval)
+        return TritonHook(self.triton_conn_id)
