@@ -71,8 +71,7 @@ def bind_script(
                     mode = "request" if statement.value == "request" else "batch"
                 case s.Select() | s.SelectInto() | s.Deploy():
                     wanted: Mode = "request" if mode == "request" or isinstance(statement, s.Deploy) else "batch"
-                    if isinstance(statement, s.Deploy):
-                        long_windows(statement)
+                    buckets = long_windows(statement) if isinstance(statement, s.Deploy) else {}
                     plan = plan_query(
                         statement.query,
                         catalog,
@@ -80,6 +79,7 @@ def bind_script(
                         database=database,
                         time_zone=time_zone,
                         null_join_keys=null_join_keys,
+                        long_windows=buckets,
                     )
                     yield BoundQuery(statement, plan)
                 case s.CreateTableLike():

@@ -62,6 +62,9 @@ def explain(plan: Plan) -> str:
         lines.append(f"request table {'.'.join(filter(None, plan.request_source))}")
     if plan.parameters:
         lines.append(f"parameters {', '.join(map(str, plan.parameters))}")
+    for window in plan.long_windows:
+        bucket = describe_offset(window.bucket, duration=True)
+        lines.append(f"long window {window.name}: stream {window.stream}, frame {window.frame}, buckets of {bucket}")
     lines += ["", "output"]
     lines += [f"{_STEP}{number}. {column.name} {column.type}" for number, column in enumerate(plan.schema, 1)]
     lines += ["", "tree", *(_STEP + line for line in _relation(plan.root))]

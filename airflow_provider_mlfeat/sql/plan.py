@@ -289,6 +289,25 @@ class Limit(Relation):
     schema: Schema
 
 
+@dataclass(frozen=True, slots=True)
+class LongWindow:
+    """A window of a deployment that may be computed from buckets of rows instead of every row.
+
+    The plan has one ``Windows`` relation then, straight over a stored table; every feature of the frame is a plain
+    aggregate of a column, with or without a condition that compares a column to a constant.
+
+    :param name: the window's name.
+    :param bucket: length of a bucket in milliseconds of the order column.
+    :param stream: number of the stream in the ``Windows`` relation.
+    :param frame: number of the frame in that stream.
+    """
+
+    name: str
+    bucket: int
+    stream: int
+    frame: int
+
+
 # ── the plan ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -304,6 +323,8 @@ class Plan:
     :param request_rows: request rows given inside the SQL text (``CONFIG (values=…)``), in the request table's columns.
     :param warnings: what the planner wants its user to know, for instance a join without a time condition; no part of
         the identity.
+    :param long_windows: the windows that a deployment's LONG_WINDOWS names and a feature uses. They change how an
+        answer is computed and never what it is, so they are no part of the identity, nor of the text.
     """
 
     root: Relation
@@ -313,6 +334,7 @@ class Plan:
     parameters: tuple[DataType, ...] = ()
     request_rows: tuple[tuple[Any, ...], ...] | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    long_windows: tuple[LongWindow, ...] = field(default=(), compare=False)
 
     @property
     def schema(self) -> Schema:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -63,6 +63,7 @@ def plan_query(
     time_zone: str = DEFAULT_TIME_ZONE,
     null_join_keys: str = "match",
     parameter_types: Sequence[DataType] = (),
+    long_windows: Mapping[str, int] | None = None,
 ) -> Plan:
     """Bind a query and plan it; raises an SqlError that knows its place.
 
@@ -73,6 +74,7 @@ def plan_query(
     :param time_zone: the session's time zone.
     :param null_join_keys: whether NULL join keys ``match`` one another or ``never``.
     :param parameter_types: types of the ``?`` parameters, in order.
+    :param long_windows: windows that a deployment pre-aggregates, by name, with the milliseconds of a bucket.
     """
     options = SessionOptions(time_zone, null_join_keys)
     parsed = parse_query(query) if isinstance(query, str) else query
@@ -82,6 +84,7 @@ def plan_query(
             database=catalog.resolve_database(database),
             request=mode == "request",
             parameters=tuple(parameter_types),
+            buckets={name.lower(): bucket for name, bucket in (long_windows or {}).items()},
         )
         plan = _plan(parsed, session, options)
         # A plan that cannot be written down is of no use: this is the place to say so.
@@ -107,6 +110,7 @@ def _plan(query: Query, session: Session, options: SessionOptions) -> Plan:
         session.parameters,
         rows.typed(session.catalog.get_table(*source) if source else None, options.time_zone),
         tuple(dict.fromkeys(session.warnings)),
+        tuple(session.long_windows),
     )
 
 

@@ -23,6 +23,12 @@ ESCAPED = {
     ("cases/integration_test/expression/test_like.yaml", "8"),
 }
 
+# These cases are deployments; the file of cases keeps their query and leaves out the option, which is w1:… everywhere
+# but in the one about a window that does not exist.
+LONG_WINDOWS_FOLDER = "cases/integration_test/long_window/"
+LONG_WINDOWS = "w1:1d"
+OTHER_LONG_WINDOWS = {("cases/integration_test/long_window/test_long_window.yaml", "9"): "w2:1d"}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -88,6 +94,13 @@ class Case:
     parameters: tuple[tuple[DataType, Any], ...]
     offline: bool
     request: bool
+
+    @property
+    def long_windows(self) -> str:
+        """LONG_WINDOWS of the deployment that the case is; '' when it is a plain query."""
+        if not self.file.startswith(LONG_WINDOWS_FOLDER):
+            return ""
+        return OTHER_LONG_WINDOWS.get((self.file, self.id), LONG_WINDOWS)
 
     @property
     def name(self) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from airflow_provider_mlfeat.sql.catalog import Catalog, ColumnDefinition, IndexDefinition, TableDefinition
+from airflow_provider_mlfeat.sql.deployments import long_windows
 from airflow_provider_mlfeat.sql.plan import Plan
 from airflow_provider_mlfeat.sql.planner import Mode, plan_query
+from airflow_provider_mlfeat.sql.statements import Deploy
+from airflow_provider_mlfeat.sql.syntax import parse_statement
 from tests.conformance.cases import Case, Table
 
 
@@ -22,4 +25,14 @@ def _definition(table: Table) -> TableDefinition:
 def plan_case(case: Case, mode: Mode) -> Plan:
     """The plan of the case in ``batch`` or ``request`` mode; raises SqlError for a text that is refused."""
     parameters = tuple(kind for kind, _ in case.parameters)
+    if case.long_windows and mode == "request":
+        deploy = parse_statement(f"DEPLOY deployed OPTIONS (LONG_WINDOWS='{case.long_windows}') {case.sql}")
+        assert isinstance(deploy, Deploy)
+        return plan_query(
+            deploy.query,
+            catalog_of(case),
+            mode=mode,
+            parameter_types=parameters,
+            long_windows=long_windows(deploy),
+        )
     return plan_query(case.sql, catalog_of(case), mode=mode, parameter_types=parameters)

@@ -18,7 +18,7 @@ from airflow_provider_mlfeat.sql.types import parse_type
 _FILE = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "openmldb_cases.jsonl"
 pytestmark = pytest.mark.skipif(not _FILE.exists(), reason="the conformance cases are not here (../shared/conformance)")
 
-# Refused elsewhere only for a missing index or for pre-aggregation; as plain queries they are legal.
+# Refused only for a missing index, or as a deployment with LONG_WINDOWS; as plain queries they are legal.
 _LEGAL_HERE = {
     ("test_lastjoin_complex", "6-1"),
     ("test_count_where", "17"),

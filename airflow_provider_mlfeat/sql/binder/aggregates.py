@@ -13,6 +13,7 @@ from airflow_provider_mlfeat.sql.dialect.nodes import Over, WindowDefinition
 from airflow_provider_mlfeat.sql.dialect.positions import position_of
 from airflow_provider_mlfeat.sql.errors import SqlNameError, SqlTypeError, SqlUnsupportedError, nearest_name
 from airflow_provider_mlfeat.sql.functions.registry import AggregateFunction
+from airflow_provider_mlfeat.sql.long_windows import check_call
 from airflow_provider_mlfeat.sql.plan import ColumnReference, Expression, Feature, FrameCall, Literal
 from airflow_provider_mlfeat.sql.types import DataType
 
@@ -123,6 +124,7 @@ class WindowedBinder(AggregateBinder):
                 f"aggregate function '{node.name}' without OVER cannot stand beside windows", position_of(node)
             )
         name, arguments, type_ = self.bind_arguments(node, function)
+        self._check_long(node, function)
         return self._features.add(self._current, name, arguments, type_)
 
     def prefers_aggregate(self, node: exp.Anonymous) -> bool:
@@ -141,6 +143,12 @@ class WindowedBinder(AggregateBinder):
     def _two_windows(self, node: Over) -> SqlUnsupportedError:
         return SqlUnsupportedError(_TWO_WINDOWS, position_of(node), "Compute one of them in a sub-query.")
 
+    def _check_long(self, node: exp.Anonymous, function: AggregateFunction) -> None:
+        over = node.find_ancestor(Over)
+        name = over.args["window"].name if over is not None else ""
+        if name.lower() in self.session.buckets:
+            check_call(name, node, function.name, ExpressionBinder(self.session, self.scope, "LONG_WINDOWS").bind)
+
     def _is_positional(self, node: exp.Anonymous) -> bool:
         function = self.session.functions.aggregates.get(node.name.lower())
         return function is not None and function.name in _POSITIONAL_NAMES and super().prefers_aggregate(node)
@@ -149,6 +157,7 @@ class WindowedBinder(AggregateBinder):
         """``lag(x, n) OVER w`` as a whole item: it counts back from the current row, whatever the frame of w is."""
         function = self.session.functions.aggregates[node.name.lower()]
         name, arguments, type_ = self.bind_arguments(node, function)
+        self._check_long(node, function)
         rows = arguments[1]
         assert isinstance(rows, Literal), "the signature asks for a constant"
         assert isinstance(rows.value, int), "the signature asks for a whole number"

@@ -24,6 +24,7 @@ from airflow_provider_mlfeat.sql.binder.windows import (
 from airflow_provider_mlfeat.sql.dialect.nodes import LastJoin, Over
 from airflow_provider_mlfeat.sql.dialect.positions import first_position, position_of
 from airflow_provider_mlfeat.sql.errors import SqlNameError, SqlUnsupportedError
+from airflow_provider_mlfeat.sql.long_windows import check_rows
 from airflow_provider_mlfeat.sql.plan import (
     Aggregate,
     Column,
@@ -31,6 +32,7 @@ from airflow_provider_mlfeat.sql.plan import (
     Expression,
     Filter,
     Limit,
+    LongWindow,
     Project,
     Relation,
     SingleRow,
@@ -248,7 +250,20 @@ class SelectBinder(QueryBinder):
         lookup = WindowLookup(named, definitions)
         binder = WindowedBinder(self.session, self._scope(source), lookup, features)
         items = self._items(source, binder, binder.item)
+        for window in clause:
+            self._note_long(window.this, named, features, source.relation)
         return _project(features.relation(), items)
+
+    def _note_long(
+        self, name: exp.Identifier, named: NamedWindows, features: FeatureCollector, source: Relation
+    ) -> None:
+        """Remember a window that LONG_WINDOWS names and a feature uses; raises where buckets cannot stand for rows."""
+        bucket, window = self.session.buckets.get(name.name.lower()), named.find(name.name)
+        place = features.place(window) if window is not None else None
+        if bucket is None or window is None or place is None:
+            return
+        check_rows(name, window.stream, source)
+        self.session.long_windows.append(LongWindow(name.name, bucket, *place))
 
     # ── the SELECT list ─────────────────────────────────────────────────────────────────────────────────────────────
 

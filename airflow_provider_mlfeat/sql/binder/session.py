@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -10,6 +11,7 @@ from airflow_provider_mlfeat.sql.catalog import Catalog
 from airflow_provider_mlfeat.sql.dialect.positions import position_of
 from airflow_provider_mlfeat.sql.errors import SqlUnsupportedError
 from airflow_provider_mlfeat.sql.functions.registry import CATALOGUE, Catalogue
+from airflow_provider_mlfeat.sql.plan import LongWindow
 from airflow_provider_mlfeat.sql.types import DataType
 
 
@@ -23,6 +25,8 @@ class Session:
     :param parameters: types of the ``?`` parameters.
     :param functions: the function catalogue.
     :param warnings: what the binder wants the user to know.
+    :param buckets: windows to pre-aggregate, names in lower case, with the milliseconds of a bucket.
+    :param long_windows: those of them that features use.
     :param inside_last_join: how many right sides of a LAST JOIN the binder is in.
     """
 
@@ -32,6 +36,8 @@ class Session:
     parameters: tuple[DataType, ...] = ()
     functions: Catalogue = field(default_factory=lambda: CATALOGUE)
     warnings: list[str] = field(default_factory=list)
+    buckets: Mapping[str, int] = field(default_factory=dict)
+    long_windows: list[LongWindow] = field(default_factory=list)
     inside_last_join: int = 0
 
     def refuse_in_request(self, what: str, node: exp.Expr | None) -> None:

@@ -232,6 +232,13 @@ class FeatureCollector:
         number = self._features.setdefault(feature, len(self._features))
         return ColumnReference(len(self._relation.fields) + number, type_)
 
+    def place(self, window: BoundWindow) -> tuple[int, int] | None:
+        """Numbers of the window's stream and frame; None when no feature uses it."""
+        frames = self._streams.get(window.stream, [])
+        if window.frame not in frames:
+            return None
+        return list(self._streams).index(window.stream), frames.index(window.frame)
+
     def relation(self) -> Relation:
         """The main input with a column for each feature."""
         source = self._relation.relation
