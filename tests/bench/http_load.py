@@ -1,109 +1,128 @@
-"""A load generator for one HTTP path: connections that stay open, a fixed rate or as fast as it goes."""
+"""A load generator for HTTP: many connections, each with one request under way, driven by one thread.
+
+A client library costs more than what a fast server answers with: measuring the server would be measuring the client.
+Here requests are bytes made beforehand, and of an answer only its status and length are read; the last answer of every
+connection is kept, for the caller to check.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import json
-import sys
+import selectors
+import socket
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-
-
-class Connection(asyncio.Protocol):
-    """One connection; one request at a time."""
-
-    def __init__(self) -> None:
-        self.buffer = b""
-        self.answer: asyncio.Future[int] | None = None
-        self.transport: Any = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        head, separator, body = self.buffer.partition(b"\r\n\r\n")
-        if not separator:
-            return
-        length = next(
-            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-        )
-        if len(body) >= length:
-            self.buffer = b""
-            assert self.answer is not None
-            self.answer.set_result(int(head[9:12]))
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self.answer is not None and not self.answer.done():
-            self.answer.set_result(0)
-
-    async def ask(self, request: bytes) -> int:
-        """The status of an answer."""
-        self.answer = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
-        return await self.answer
+_END = b"\r\n\r\n"
 
 
-def requests(host: str, path: str, bodies: list[bytes]) -> Iterator[bytes]:
-    """The requests, over and over."""
-    made = [
-        b"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-        % (path.encode(), host.encode(), len(body), body)
-        for body in bodies
-    ]
-    return itertools.cycle(made)
+@dataclass
+class Answers:
+    """What came back.
+
+    :param seconds: how long was asked.
+    :param latencies: seconds of each request.
+    :param last: the number of the request and the body of the answer, for the last of each connection.
+    """
+
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    last: list[tuple[int, bytes]] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.latencies) / self.seconds
 
 
-async def run(
-    port: int, path: str, bodies: list[bytes], seconds: float, rate: float, connections: int
-) -> dict[str, float]:
-    """Ask for some seconds; a rate of 0 is as fast as answers come."""
-    loop = asyncio.get_running_loop()
-    pool = [(await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(connections)]
-    source = requests(f"127.0.0.1:{port}", path, bodies)
-    latencies: list[float] = []
-    failures = 0
-    began = time.perf_counter()
+class _Connection:
+    """One connection, and what of an answer has come so far."""
 
-    async def closed(connection: Connection) -> None:
-        nonlocal failures
-        while (sent := time.perf_counter()) - began < seconds:
-            failures += await connection.ask(next(source)) != 200
-            latencies.append(time.perf_counter() - sent)
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.create_connection(address, 30)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.number, self.sent, self.received, self.wanted = 0, 0.0, b"", -1
 
-    async def opened(connection: Connection, number: int) -> None:
-        """Requests at fixed moments; a late start counts into the latency."""
-        nonlocal failures
-        for due in itertools.count(number / rate, connections / rate):
-            if due >= seconds:
-                return
-            wait = began + due - time.perf_counter()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            failures += await connection.ask(next(source)) != 200
-            latencies.append(time.perf_counter() - began - due)
+    def send(self, number: int, request: bytes) -> None:
+        self.number, self.received, self.wanted = number, b"", -1
+        self.sent = time.perf_counter()
+        self.socket.sendall(request)
 
-    jobs = [opened(one, number) if rate else closed(one) for number, one in enumerate(pool)]
-    await asyncio.gather(*jobs)
-    spent = time.perf_counter() - began
-    ordered = np.sort(latencies) * 1000
-    return {
-        "requests": len(latencies),
-        "failures": failures,
-        "per_second": len(latencies) / spent,
-        "p50_ms": float(np.quantile(ordered, 0.5)),
-        "p99_ms": float(np.quantile(ordered, 0.99)),
-    }
+    def receive(self) -> bool:
+        """Whether the answer is complete."""
+        part = self.socket.recv(1 << 18)
+        if not part:
+            raise ConnectionError("the server hung up")
+        self.received += part
+        if self.wanted < 0:
+            end = self.received.find(_END)
+            if end < 0:
+                return False
+            head = self.received[:end].lower()
+            if b" 200 " not in head[:16]:
+                raise ConnectionError(self.received[:600].decode(errors="replace"))
+            place = head.index(b"content-length:") + len(b"content-length:")
+            self.wanted = end + len(_END) + int(head[place:].split(b"\r\n", 1)[0])
+        return len(self.received) >= self.wanted
 
 
-if __name__ == "__main__":
-    port, path, bodies_file, seconds, rate, connections = sys.argv[1:]
-    rows = [line.encode() for line in Path(bodies_file).read_text().splitlines()]
-    import uvloop
+def post(path: str, headers: dict[str, str], body: bytes) -> bytes:
+    """A request as bytes.
 
-    print(json.dumps(uvloop.run(run(int(port), path, rows, float(seconds), float(rate), int(connections)))))
+    :param path: of the URL.
+    :param headers: beside those of every request.
+    :param body: what is sent.
+    """
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + _END + body
+
+
+def body_of(answer: bytes) -> tuple[bytes, bytes]:
+    """Headers and body of an answer.
+
+    :param answer: all of it.
+    """
+    head, _, body = answer.partition(_END)
+    return head, body
+
+
+def ask(address: tuple[str, int], requests: Sequence[bytes], connections: int, seconds: float) -> Answers:
+    """Ask for a time, with as many requests under way as there are connections.
+
+    :param address: host and port.
+    :param requests: sent in turn.
+    :param connections: how many.
+    :param seconds: how long.
+    """
+    found = Answers()
+    with selectors.DefaultSelector() as waiting:
+        opened = [_Connection(address) for _ in range(connections)]
+        try:
+            number, began = 0, time.perf_counter()
+            for connection in opened:
+                waiting.register(connection.socket, selectors.EVENT_READ, connection)
+                connection.send(number % len(requests), requests[number % len(requests)])
+                number += 1
+            under_way = connections
+            while under_way:
+                ready = waiting.select(30)
+                if not ready:
+                    raise TimeoutError("no answer within 30 s")
+                for key, _ in ready:
+                    connection = key.data
+                    if not connection.receive():
+                        continue
+                    now = time.perf_counter()
+                    found.latencies.append(now - connection.sent)
+                    if now - began < seconds:
+                        connection.send(number % len(requests), requests[number % len(requests)])
+                        number += 1
+                    else:
+                        under_way -= 1
+                        found.last.append((connection.number, connection.received))
+            found.seconds = time.perf_counter() - began
+        finally:
+            for connection in opened:
+                connection.socket.close()
+    return found

@@ -2,19 +2,14 @@
 
 Run `python -m tests.bench.triton` (some minutes), with `--small` for a check that it works. Rivals in the same run: a
 bare ONNX Runtime loop in this process, and `mlflow models serve` on the same model. Everything is on this machine, so
-client and server share its cores.
+client and server share its cores; the load generator of the comparison takes little of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -29,10 +24,13 @@ from airflow_provider_mlfeat.jobs.progress import Progress
 from airflow_provider_mlfeat.serving.triton.client import Access, TritonClient
 from airflow_provider_mlfeat.serving.triton.configuration import Tuning
 from airflow_provider_mlfeat.serving.triton.fleet import Fleet
+from airflow_provider_mlfeat.serving.triton.http_calls import HttpCalls
 from airflow_provider_mlfeat.serving.triton.local_server import LocalServer
 from airflow_provider_mlfeat.serving.triton.model_folder import GoldenRows, ServedModel
 from airflow_provider_mlfeat.serving.triton.repository import ModelRepository
 from airflow_provider_mlfeat.serving.triton.rollout import Rollout
+from tests.bench import mlflow_serving
+from tests.bench.http_load import ask, body_of, post
 from tests.bench.measure import ONE_THREAD, describe_machine, print_figure, say, tree_cpu
 from tests.triton.load import Load
 from tests.triton.models import write_model
@@ -47,6 +45,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a moment per figure, to see that it works")
     parser.add_argument("--without-mlflow", action="store_true")
     parser.add_argument("--without-roll-outs", action="store_true")
+    parser.add_argument("--only-mlflow", action="store_true", help="nothing but the comparison")
     options = parser.parse_args()
     seconds, rounds = (1.0, 2) if options.small else (8.0, 20)
     say(describe_machine())
@@ -59,12 +58,13 @@ def main() -> None:
         shifted = write_model(home / "wrong", 3, golden_rows=256, golden_shift=0.1, **shape)
         with LocalServer(home / "repository") as server, Fleet([server.grpc_address], Access("grpc")) as fleet:
             rollout = Rollout(ModelRepository(str(home / "repository")).model(MODEL), fleet, Progress())
-            if not options.without_roll_outs:
+            if not (options.without_roll_outs or options.only_mlflow):
                 measure_roll_outs(rollout, server, models, ServedModel.open(str(shifted)), rounds)
-            latencies(rollout, server, models[0], seconds)
-            triton_rows = throughput(rollout, server, models[0], seconds)
-        if not options.without_mlflow:
-            against_mlflow(models[0], home, triton_rows, seconds)
+            if not options.only_mlflow:
+                latencies(rollout, server, models[0], seconds)
+                throughput(rollout, server, models[0], seconds)
+            if not options.without_mlflow:
+                against_mlflow(rollout, server, models[0], home, seconds)
 
 
 def measure_roll_outs(
@@ -105,12 +105,12 @@ def latencies(rollout: Rollout, server: LocalServer, model: ServedModel, seconds
     taken, bare_taken, row, until = [], [], 0, time.monotonic() + seconds
     while time.monotonic() < until:
         inputs = golden.row(row)
-        for target, ask in (
+        for target, answer_one in (
             (taken, lambda inputs=inputs: client.infer(MODEL, inputs)["OUTPUT_0"]),
             (bare_taken, lambda inputs=inputs: session.run(["OUTPUT_0"], inputs)[0]),
         ):
             start = time.perf_counter()
-            answer = ask()
+            answer = answer_one()
             target.append(1000 * (time.perf_counter() - start))
             assert abs(float(answer[0, 0]) - golden.outputs[row % len(golden)]) < 1e-5
         row += 1
@@ -121,9 +121,9 @@ def latencies(rollout: Rollout, server: LocalServer, model: ServedModel, seconds
     say(f"{len(taken)} requests one by one")
 
 
-def throughput(rollout: Rollout, server: LocalServer, model: ServedModel, seconds: float) -> float:
-    """Rows a second at 64 rows a request, by one and two copies and a few clients; the best by the clock is printed,
-    the best by CPU seconds of the server and its stubs, which other work on the machine changes less, is returned."""
+def throughput(rollout: Rollout, server: LocalServer, model: ServedModel, seconds: float) -> None:
+    """Rows a second at 64 rows a request, by one and two copies and a few clients: the best by the clock, and the best
+    by CPU seconds of the server and its stubs, which other work on the machine changes less."""
     golden = model.golden_rows()
     inputs = {"INPUT_0": np.ascontiguousarray(golden.inputs["INPUT_0"][:64])}
     best, best_by_cpu = 0.0, 0.0
@@ -147,7 +147,6 @@ def throughput(rollout: Rollout, server: LocalServer, model: ServedModel, second
     print_figure(
         "triton.rows_cpu_s_64", best_by_cpu, "rows/cpu_s", "onnxruntime loop", loop_by_cpu, best_by_cpu / loop_by_cpu
     )
-    return best_by_cpu
 
 
 def _rate(
@@ -182,66 +181,68 @@ def bare(model: ServedModel) -> Any:
     return onnxruntime.InferenceSession(str(model.folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
 
-def against_mlflow(model: ServedModel, home: Path, ours: float, seconds: float) -> None:
-    """`mlflow models serve` with the same ONNX model, the same 64 rows a request, in its fastest JSON form."""
-    import httpx
-    import mlflow
-    import onnx
+def against_mlflow(rollout: Rollout, server: LocalServer, model: ServedModel, home: Path, seconds: float) -> None:
+    """The same rows to `mlflow models serve` and to Triton, over HTTP, from one and the same load generator: one row a
+    request and 64, each server as it is fastest of those ways to run it that are tried, by the clock and by CPU."""
+    golden, saved = model.golden_rows(), home / "mlflow-model"
+    mlflow_serving.save(model.folder / "model.onnx", saved)
+    ids = golden.inputs["INPUT_0"]
+    parts = {rows: [slice(start, start + rows) for start in range(0, len(golden), rows)] for rows in (1, 64)}
+    theirs = {rows: [mlflow_serving.request(ids[part]) for part in parts[rows]] for rows in parts}
+    ours = {rows: [_triton_request(ids[part]) for part in parts[rows]] for rows in parts}
+    best: dict[tuple[str, int, str], float] = {}
 
-    path = home / "mlflow-model"
-    mlflow.onnx.save_model(onnx.load(model.folder / "model.onnx"), str(path))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(path), "-p", str(port)]
-    golden = model.golden_rows()
-    body = json.dumps({"inputs": {"INPUT_0": golden.inputs["INPUT_0"][:64].tolist()}}).encode()
-    headers, url = {"Content-Type": "application/json"}, f"http://127.0.0.1:{port}/invocations"
-    log = (home / "mlflow.log").open("wb")
-    server = subprocess.Popen(
-        [*command, "--env-manager", "local", "--workers", "2"],
-        stdout=log, stderr=log, start_new_session=True,
-        env={**os.environ, **ONE_THREAD, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-    )  # fmt: skip
-    try:
-        with httpx.Client(timeout=30, trust_env=False) as client:
-            deadline = time.monotonic() + 120
-            while True:
-                try:
-                    if client.get(f"http://127.0.0.1:{port}/ping").status_code == 200:
-                        break
-                except httpx.TransportError:
-                    pass
-                if time.monotonic() > deadline or server.poll() is not None:
-                    raise SystemExit("mlflow models serve did not start: " + (home / "mlflow.log").read_text()[-2000:])
-                time.sleep(0.2)
-            answer = client.post(url, content=body, headers=headers).json()["predictions"]
-            found = np.asarray(answer["OUTPUT_0"] if isinstance(answer, dict) else answer).reshape(-1)
-            assert np.abs(found - golden.outputs[:64]).max() < 1e-5, "mlflow answers otherwise"
-        done, until, before = [0] * 4, time.monotonic() + seconds, tree_cpu(server.pid)
+    def measure(who: str, address: tuple[str, int], process: int, rows: int, connections: int, way: str) -> None:
+        requests = (ours if who == "triton" else theirs)[rows]
+        ask(address, requests, connections, seconds / 16)
+        before = tree_cpu(process)
+        found = ask(address, requests, connections, seconds / 4)
+        by_cpu = rows * len(found.latencies) / (tree_cpu(process) - before)
+        for number, answer in found.last:
+            answered = (_triton_scores if who == "triton" else mlflow_serving.scores)(answer)
+            assert np.abs(answered - golden.outputs[parts[rows][number]]).max() < 1e-5, f"{who} answers otherwise"
+        p99 = 1000 * float(np.quantile(found.latencies, 0.99))
+        say(
+            f"{who}, {way}, {rows} rows a request, {connections} connections: {rows * found.rate:.0f} rows/s, "
+            f"{by_cpu:.0f} rows a CPU second, p99 {p99:.1f} ms"
+        )
+        for kind, value in (("clock", rows * found.rate), ("cpu", by_cpu)):
+            best[who, rows, kind] = max(best.get((who, rows, kind), 0.0), value)
 
-        def work(place: int) -> None:
-            with httpx.Client(timeout=30, trust_env=False) as client:
-                while time.monotonic() < until:
-                    client.post(url, content=body, headers=headers).raise_for_status()
-                    done[place] += 64
+    host, port = server.http_address.split(":")
+    assert server.process_id is not None
+    for instances, delay in ((1, 0), (2, 0), (2, 500)):
+        rollout.deploy(model, 1, tuning=Tuning(instances=instances, queue_delay_us=delay))
+        for rows, connections in ((1, 16), (1, 64), (64, 4), (64, 8)):
+            way = f"{instances} instances, {delay} us of delay"
+            measure("triton", (host, int(port)), server.process_id, rows, connections, way)
+    for way, options, variables in (
+        ("as it starts", (), {}),
+        ("two workers", ("--workers", "2"), {}),
+        ("two workers of one thread", ("--workers", "2"), ONE_THREAD),
+    ):
+        with mlflow_serving.serving(saved, options, variables, home / "mlflow.log") as rival:
+            for rows, connections in ((1, 2), (1, 16), (64, 2), (64, 4)):
+                measure("mlflow", rival.address, rival.process_id, rows, connections, way)
+    for figure, rows, kind, unit in (
+        ("triton.vs_mlflow_serve", 1, "clock", "rows/s"),
+        ("triton.vs_mlflow_serve_cpu", 1, "cpu", "rows/cpu_s"),
+        ("triton.vs_mlflow_serve_64", 64, "clock", "rows/s"),
+        ("triton.vs_mlflow_serve_64_cpu", 64, "cpu", "rows/cpu_s"),
+    ):
+        mine, other = best["triton", rows, kind], best["mlflow", rows, kind]
+        print_figure(figure, mine, unit, "mlflow models serve", other, mine / other)
 
-        threads = [threading.Thread(target=work, args=(place,)) for place in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        theirs = sum(done) / (tree_cpu(server.pid) - before)
-        print_figure("triton.vs_mlflow_serve", ours, "rows/cpu_s", "mlflow models serve", theirs, ours / theirs)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, 15)
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, 9)
-            server.wait()
-        log.close()
+
+def _triton_request(ids: Any) -> bytes:
+    call = HttpCalls().infer(MODEL, None, {"INPUT_0": np.ascontiguousarray(ids)}, ("OUTPUT_0",))
+    return post(call.target.partition(" ")[2], dict(call.headers), call.content)
+
+
+def _triton_scores(answer: bytes) -> Any:
+    head, body = body_of(answer)
+    skipped = int(head.lower().partition(b"inference-header-content-length:")[2].split(b"\r\n", 1)[0])
+    return np.frombuffer(body[skipped:], np.float32)
 
 
 if __name__ == "__main__":
