@@ -8,7 +8,9 @@
 4. **deployment**: the model is registered in MLflow and deployed to Triton; the same SQL is deployed online and its
    history loaded; past requests are replayed through that path, and **every number must equal training's**.
 5. **serving**: features and model go live together; one request is answered. If that fails, the release before is live
-   again.
+   again. However the run ends, the teardown sees that Triton, too, serves the model of the live release.
+
+Each stage ends with an asset event, from which other DAGs take what was made here: the `example_*` DAGs do.
 
 Run it twice: what has not changed is found, not made again.
 """
@@ -37,12 +39,12 @@ from airflow_provider_mlfeat.operators.serving import (
 )
 from airflow_provider_mlfeat.operators.tables import CreateTablesOperator, LoadTableOperator
 from airflow_provider_mlfeat.operators.training import EvaluateModelOperator, TrainModelOperator
-from airflow_provider_mlfeat.operators.triton import DeployTritonModelOperator
+from airflow_provider_mlfeat.operators.triton import DeployTritonModelOperator, RollbackTritonModelOperator
 
 FOLDER = Path(__file__).parent
 ROOT = "{{ params.output }}/tables"
 NAME = "jd_purchase_intention"
-# Pools that exist in your Airflow, for what must not run beside itself.
+# Pools for what must not run beside itself. Name yours here; a task of a pool that does not exist would wait for ever.
 SPARK_POOL = os.environ.get("MLFEAT_SPARK_POOL", "default_pool")
 GPU_POOL = os.environ.get("MLFEAT_GPU_POOL", "default_pool")
 # Table → folder of its files.
@@ -68,9 +70,17 @@ REQUEST = {
 }
 # Where Triton serves the version, as JSON text.
 ENDPOINT = "{{ ti.xcom_pull('deployment.deploy_model')['endpoint'] | tojson }}"
-feature_asset = Asset("jd_features", group="mlfeat")
-model_asset = Asset("jd_model", group="mlfeat")
-release_asset = Asset("jd_release", group="mlfeat")
+# The version that Triton has to serve after the run: the one before, where this run brought one that did not go live.
+SETTLED = """
+{%- set deployed = ti.xcom_pull('deployment.deploy_model') -%}
+{%- set live = ti.xcom_pull('serving.predict') -%}
+{%- set before = deployed['previous_version'] if deployed['changed'] and not live else none -%}
+{{ before or deployed['triton_version'] }}"""
+
+
+def asset(name: str) -> Asset:
+    """One of the pipeline's assets."""
+    return Asset(f"jd_{name}", group="mlfeat")
 
 
 def result(task_id: str, field: str) -> str:
@@ -167,7 +177,7 @@ with DAG(
             feature_set="features.jd",
             engine="{{ params.engine }}",
             pool=SPARK_POOL,
-            outlets=[feature_asset],
+            outlets=[asset("features")],
         )
 
     with TaskGroup("model", tooltip="Dataset, training, evaluation, gate"):
@@ -181,6 +191,7 @@ with DAG(
             split={"kind": "time", "train": 0.7, "test": 0.2},
             profile="{{ params.profile }}",
             leakage="warn",
+            outlets=[asset("dataset")],
         )
         train = TrainModelOperator(
             task_id="train",
@@ -205,6 +216,7 @@ with DAG(
             model=result("model.train", "model"),
             dataset=result("model.build_dataset", "dataset"),
             split="test",
+            outlets=[asset("evaluation")],
         )
         gate = GateModelOperator(
             task_id="gate",
@@ -223,6 +235,7 @@ with DAG(
             mode="branch",
             on_accept="deployment.register",
             on_reject="rejected",
+            outlets=[asset("decision")],
         )
         dataset >> train >> evaluate >> gate
 
@@ -240,7 +253,7 @@ with DAG(
             model_name=NAME,
             decision=result("model.gate", "decision_file"),
             aliases=["challenger"],
-            outlets=[model_asset],
+            outlets=[asset("model")],
         )
         deploy_features = DeployFeaturesOperator(
             task_id="deploy_features",
@@ -289,7 +302,7 @@ with DAG(
             endpoint=ENDPOINT,
             label_column="label",
             server_conn_id="mlfeat_server_default",
-            outlets=[release_asset],
+            outlets=[asset("release")],
         )
         predict = PredictOperator(task_id="predict", service=NAME, rows=REQUEST, server_conn_id="mlfeat_server_default")
         promote = PromoteModelOperator(
@@ -305,8 +318,15 @@ with DAG(
             server_conn_id="mlfeat_server_default",
             trigger_rule="one_failed",
         )
+        settle = RollbackTritonModelOperator(
+            task_id="settle_model",
+            triton_model=NAME,
+            version=SETTLED,
+            reason="what Triton serves is the model of the live release",
+        ).as_teardown(setups=deploy_model)
         switch >> predict >> promote
         [switch, predict] >> roll_back
+        [predict, roll_back] >> settle
 
     check >> extract >> dataset
     gate >> [register, reject]

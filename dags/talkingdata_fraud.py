@@ -34,7 +34,7 @@ from airflow_provider_mlfeat.operators.training import EvaluateModelOperator, Tr
 FOLDER = Path(__file__).parent
 ROOT = "{{ params.output }}/tables"
 NAME = "talkingdata_fraud"
-# A pool that exists in your Airflow, for what must not run beside itself.
+# A pool for what must not run beside itself. Name yours here; a task of a pool that does not exist would wait for ever.
 SPARK_POOL = os.environ.get("MLFEAT_SPARK_POOL", "default_pool")
 # The click that the TalkingData demo asks about.
 CLICK = {

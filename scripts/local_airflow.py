@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_STATE = ROOT / ".mlfeat"
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 _START_SECONDS = 300
+# Pools that the pipelines' heavy tasks take turns in, by the variable that tells the DAG files.
+_POOLS = {"MLFEAT_SPARK_POOL": "mlfeat_spark", "MLFEAT_GPU_POOL": "mlfeat_gpu"}
 
 
 def free_port(preferred: int = 0) -> int:
@@ -87,6 +89,7 @@ class LocalAirflow:
             )
         _write_private(self.home / "up.json", json.dumps({"pid": self.process.pid, "url": self.url}))
         self._wait_until_healthy()
+        self._make_pools()
 
     def _environment(self) -> dict[str, str]:
         executables = str(Path(sys.executable).parent)
@@ -104,6 +107,8 @@ class LocalAirflow:
             "API_AUTH__JWT_SECRET": self._secret("jwt_secret"),
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
             "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            # A changed file is read at once; reading the others again and again would cost half a core.
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
             "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(8793)),
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(8794)),
             "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
@@ -114,6 +119,7 @@ class LocalAirflow:
             # standalone finds its parts on PATH.
             "PATH": f"{executables}{os.pathsep}{os.environ['PATH']}",
             "MLFEAT_STATE": str(self.state),
+            **_POOLS,
             **{f"AIRFLOW__{name}": value for name, value in settings.items()},
             **(self.environment or {}),
         }
@@ -149,6 +155,16 @@ class LocalAirflow:
         raise SystemExit(
             f"Airflow was not healthy after {_START_SECONDS} s (waiting for {missing}); see {self.log_path}"
         )
+
+    def _make_pools(self) -> None:
+        with self.client() as client:
+            for name in _POOLS.values():
+                answer = client.post(
+                    "/api/v2/pools", json={"name": name, "slots": 1, "description": "of the pipelines"}
+                )
+                # 409: an earlier start made it; its slots are the user's.
+                if answer.status_code not in (201, 409):
+                    answer.raise_for_status()
 
     def stop(self) -> None:
         """Stop all of it."""
