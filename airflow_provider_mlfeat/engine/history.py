@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -44,16 +44,31 @@ class SeriesKey:
     order: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Reach(NamedTuple):
+    """How far back a frame looks from a request's time; a row beyond either bound is not seen.
+
+    :param rows: how many rows at most; None is no limit.
+    :param time: how far back in units of the time column; None is no limit.
+    """
+
+    rows: int | None
+    time: int | None
+
+
+class Lookup(NamedTuple):
     """The rows of a series for one key.
 
     :param series: the series.
     :param key: Python values.
+    :param time: the order value that the request looks back from; None where it is not known.
+    :param reach: a store may leave out what lies beyond all of these, and what is later than `time`, which is cheaper
+        where rows travel; none is every row.
     """
 
     series: SeriesKey
     key: Key
+    time: int | None = None
+    reach: tuple[Reach, ...] = ()
 
 
 class HistoryStore(Protocol):
@@ -238,6 +253,23 @@ class _MemoryTable:
             block.fill(bits[:, part], valid[:, part], order[part], places[part])
             blocks[tuple(column.value(int(places[start])) for column in keys)] = block
         return blocks
+
+
+def widest(reaches: Iterable[Reach]) -> tuple[Reach, ...]:
+    """At most two reaches that together see all that any of these sees: one with a limit of rows, one without."""
+    limited = [reach for reach in reaches if reach.rows is not None]
+    unlimited = [reach for reach in reaches if reach.rows is None]
+    found = [
+        Reach(
+            max((reach.rows for reach in group if reach.rows is not None), default=None),
+            None if any(reach.time is None for reach in group) else max(reach.time or 0 for reach in group),
+        )
+        for group in (unlimited, limited)
+        if group
+    ]
+    if len(found) == 2 and (found[0].time is None or (found[1].time or found[0].time + 1) <= found[0].time):
+        return (found[0],)
+    return tuple(found)
 
 
 def block_rows(block: Block | None, schema: Schema, pool: StringPool, stop: int | None = None) -> Rows:

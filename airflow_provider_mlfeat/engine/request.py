@@ -44,7 +44,7 @@ class RequestProgram:
         compiler = Compiler(store, self._source, settings, query.null_join_keys, self._schema)
         self._node = compiler.compile(root) if compiler.is_single(root) else None
         self._root, self._executor = root, compiler.executor
-        self._lookups = compiler.lookups
+        self._lookups = [prefetch.lookup for prefetch in compiler.prefetches]
 
     @property
     def schema(self) -> plan.Schema:
@@ -58,7 +58,7 @@ class RequestProgram:
 
     def lookups(self, row: Sequence[Any]) -> list[Lookup] | None:
         """What an answer to this row reads of the store; None where it reads whole tables."""
-        return None if self._node is None else [Lookup(series, key(row)) for series, key in self._lookups]
+        return None if self._node is None else [lookup(row) for lookup in self._lookups]
 
     def run(self, rows: Sequence[Sequence[Any]]) -> list[Row]:
         """The answers to independent request rows, in their order; a row that the query leaves out has none."""
@@ -77,6 +77,6 @@ class RequestProgram:
             self._executor.set_row(self._schema, row)
             found = self._executor.rows(self._root)
             return list(zip(*(column.to_values() for column in found.columns), strict=True))
-        blocks = self._store.fetch([Lookup(series, key(row)) for series, key in self._lookups])
+        blocks = self._store.fetch([lookup(row) for lookup in self._lookups])
         values = self._node(Request(row, blocks))
         return [] if values is None else [tuple(values)]

@@ -11,7 +11,7 @@ import numpy as np
 from airflow_provider_mlfeat.engine.blocks import Block
 from airflow_provider_mlfeat.engine.expressions import EvaluationContext, is_constant
 from airflow_provider_mlfeat.engine.features import Settings
-from airflow_provider_mlfeat.engine.history import HistoryStore, Lookup, SeriesKey, block_rows
+from airflow_provider_mlfeat.engine.history import HistoryStore, Lookup, Reach, SeriesKey, block_rows, widest
 from airflow_provider_mlfeat.engine.joins import join_rows
 from airflow_provider_mlfeat.engine.lineage import is_over, is_plain, name_of, origin_of, origins_of, reads, sources_of
 from airflow_provider_mlfeat.engine.relations import Executor
@@ -42,6 +42,27 @@ class Request:
 Node = Callable[[Request], Values | None]
 
 
+class Prefetch:
+    """A look-up whose key stands in the request row.
+
+    :param series: the series.
+    :param places: where the key stands.
+    :param time: where the time that is looked back from stands; None where it does not.
+    :param reach: see ``Lookup``.
+    """
+
+    def __init__(self, series: SeriesKey, places: tuple[int, ...], time: int | None, reach: tuple[Reach, ...]) -> None:
+        self.series, self.places, self.time = series, places, time
+        self.reach = reach
+        key = itemgetter(*places)
+        self._key = key if len(places) > 1 else (lambda row: (key(row),))
+
+    def lookup(self, row: Values) -> Lookup:
+        """What is looked up for a request row."""
+        time = self.time
+        return Lookup(self.series, self._key(row), None if time is None else row[time], self.reach)
+
+
 class Compiler:
     """Compiles the relations of one plan.
 
@@ -61,7 +82,7 @@ class Compiler:
         self.stored = StoredRows(store, settings, null_join_keys)
         self.executor = RequestExecutor(store, settings, null_join_keys, request, self.stored)
         # Series whose key stands in the request row itself: these are fetched together, before anything else.
-        self.lookups: list[tuple[SeriesKey, Callable[[Values], tuple[Any, ...]]]] = []
+        self.prefetches: list[Prefetch] = []
 
     @property
     def context(self) -> EvaluationContext:
@@ -160,7 +181,8 @@ class Compiler:
         fast = fast_stream(relation, number, self.request, self.store, self.context)
         if fast is None:
             return self._general_stream(relation, number)
-        slot = self._prefetched(relation.input, relation.streams[number].partition, fast.series)
+        window = relation.streams[number]
+        slot = self._prefetched(relation.input, window.partition, fast.series, window.order, fast.reach)
         store = self.store
         stream: FastStream = fast
         if slot is not None:
@@ -183,18 +205,35 @@ class Compiler:
 
         return run, [place for place, feature in enumerate(relation.features) if feature.stream == number]
 
-    def _prefetched(self, relation: plan.Relation, columns: Sequence[int], series: SeriesKey) -> int | None:
-        """Have a series fetched beforehand, if its key stands in the request row → where its block will be."""
-        origins = origins_of(relation, list(columns))
+    def _prefetched(
+        self, relation: plan.Relation, columns: Sequence[int], series: SeriesKey, order: int | None = None,
+        reach: tuple[Reach, ...] = (),
+    ) -> int | None:  # fmt: skip
+        """Have a series fetched beforehand, if its key stands in the request row → where its block will be.
+
+        :param relation: what the key's columns are of.
+        :param columns: the key.
+        :param series: the series.
+        :param order: the column of the time that is looked back from.
+        :param reach: how far; none is without limit.
+        """
+        origins = origins_of(relation, [*columns, *(() if order is None else (order,))])
+        time = None
+        if origins is not None and order is not None:
+            *origins, ordering = origins
+            time = ordering.column
+        elif order is not None:
+            # The key may stand there without the time.
+            origins, reach = origins_of(relation, list(columns)), ()
         if not origins or name_of(origins[0].source) != self.request:
             return None
-        places = [origin.column for origin in origins]
-        if len(places) == 1:
-            place = places[0]
-            self.lookups.append((series, lambda row: (row[place],)))
-        else:
-            self.lookups.append((series, itemgetter(*places)))
-        return len(self.lookups) - 1
+        places = tuple(origin.column for origin in origins)
+        for slot, known in enumerate(self.prefetches):
+            if (known.series, known.places, known.time) == (series, places, time):
+                known.reach = widest([*known.reach, *reach]) if known.reach and reach else ()
+                return slot
+        self.prefetches.append(Prefetch(series, places, time, reach))
+        return len(self.prefetches) - 1
 
     # ── joins ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -19,7 +19,7 @@ from airflow_provider_mlfeat.engine.encoding import Bits, family_of, zero_bits
 from airflow_provider_mlfeat.engine.expressions import EvaluationContext
 from airflow_provider_mlfeat.engine.features import is_direct
 from airflow_provider_mlfeat.engine.frames import frame_matrix
-from airflow_provider_mlfeat.engine.history import HistoryStore, SeriesKey
+from airflow_provider_mlfeat.engine.history import HistoryStore, Reach, SeriesKey, widest
 from airflow_provider_mlfeat.engine.kernels.aggregates import AGGREGATES, AggregateKernel
 from airflow_provider_mlfeat.engine.kernels.frames import FrameField
 from airflow_provider_mlfeat.engine.kernels.statistics import Family
@@ -96,6 +96,7 @@ class FastStream:
         ordered = set(in_order[:, [Field.COLUMN, Field.KEY]].ravel().tolist())
         store.prepare(series, source.schema, sorted(ordered), columns.tolist())
         self._frames = frame_matrix(stream.frames)
+        self.reach = widest([_reach(self._frames[frame]) for frame in sorted(set(matrix[:, Field.FRAME].tolist()))])
         self._includes = self._frames[:, FrameField.INCLUDE].copy()
         self._now = np.zeros((max(width, 1), 1), np.int64)
         self._now_reals = self._now.view(np.float64)
@@ -294,6 +295,16 @@ def _text_room(features: Bits) -> tuple[int, int]:
         else:
             fixed += 1024
     return fixed, per_row
+
+
+def _reach(frame: Bits) -> Reach:
+    """How far back a frame looks from the newest row that is not later than the request."""
+    start, limit, end = (int(frame[field]) for field in (FrameField.START, FrameField.LIMIT, FrameField.END))
+    if frame[FrameField.IS_RANGE]:
+        # What is dropped before rows are counted may be any number of rows.
+        counts = limit >= 0 and not end and not frame[FrameField.EXCLUDE_TIME]
+        return Reach(limit if counts else None, start if start >= 0 else None)
+    return Reach(None if start < 0 or frame[FrameField.EXCLUDE_TIME] else start, None)
 
 
 _WIDTHS = {Kind.SMALLINT: 16, Kind.INT: 32}

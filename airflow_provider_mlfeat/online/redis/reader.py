@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlfeat.engine.blocks import Block
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.series import TableName
 
 _MOST_STRINGS = 2_000_000
+# Scores are doubles: above this two order values may have the same.
+EXACT = 1 << 53
 
 
 def record_key(prefix: bytes, values: Sequence[Any]) -> bytes:
@@ -39,6 +42,26 @@ def _key_text(value: Any) -> bytes:
         return b"n"
     text = str(int(value) if isinstance(value, bool) else value).encode()
     return b"%d:%s" % (len(text), text)
+
+
+def _ask(pipeline: Any, key: bytes, lookup: Lookup) -> int:
+    """Ask for the rows that a look-up reaches, the newest first → by how many commands."""
+    time, reaches = lookup.time, lookup.reach
+    if lookup.series.order is None:
+        limits = [reach.rows for reach in reaches if reach.time is None and reach.rows is not None]
+        is_limited = limits and len(limits) == len(reaches)
+        pipeline.zrevrange(key, 0, max(0, max(limits) - 1) if is_limited else -1)
+        return 1
+    if not reaches or time is None or not 0 <= time < EXACT:
+        pipeline.zrevrange(key, 0, -1)
+        return 1
+    for rows, span in reaches:
+        oldest = "-inf" if span is None else time - span
+        if rows is None:
+            pipeline.zrevrangebyscore(key, time, oldest)
+        else:
+            pipeline.zrevrangebyscore(key, time, oldest, start=0, num=rows)
+    return len(reaches)
 
 
 class _ReadSeries:
@@ -101,12 +124,17 @@ class RedisHistory:
         series = [self._series[one.series] for one in lookups]
         with redis_errors(self._store.address):
             pipeline = self._store.client.pipeline(transaction=False)
-            for one, lookup in zip(series, lookups, strict=True):
-                pipeline.zrange(record_key(one.prefix, lookup.key), 0, -1)
+            counts = [
+                _ask(pipeline, record_key(one.prefix, lookup.key), lookup)
+                for one, lookup in zip(series, lookups, strict=True)
+            ]
             pipeline.hget(self._store.documents.key, REVISION)
             *found, revision = pipeline.execute()
         self._store.documents.hear(revision)
-        return [self._block(one, members) for one, members in zip(series, found, strict=True)]
+        answers = iter(found)
+        # Answers to one look-up all begin with the newest row: the longest holds the others.
+        members = [max(islice(answers, count), key=len) for count in counts]
+        return [self._block(one, newest_first[::-1]) for one, newest_first in zip(series, members, strict=True)]
 
     def _block(self, series: _ReadSeries, members: list[bytes]) -> Block | None:
         if not members:

@@ -14,14 +14,11 @@ from airflow_provider_mlfeat.engine.encoding import Bits
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.strings import StringPool
 from airflow_provider_mlfeat.online.redis.packing import Packing
-from airflow_provider_mlfeat.online.redis.reader import record_key
+from airflow_provider_mlfeat.online.redis.reader import EXACT, record_key
 from airflow_provider_mlfeat.online.retaining import Horizon, kept_places
 from airflow_provider_mlfeat.online.series import Retention, Series
 from airflow_provider_mlfeat.sql.plan import Schema
 from airflow_provider_mlfeat.sql.types import Kind
-
-# Scores are doubles: above this two order values may have the same.
-_EXACT = 1 << 53
 
 
 def write_series(
@@ -116,7 +113,7 @@ def _trim_by_order(client: Any, series: Series, keys: list[bytes], horizon: Hori
                 continue
             bounds.append(int(row[0][1]))
         bound = min(bounds, default=value)
-        if bound >= _EXACT:
+        if bound >= EXACT:
             bound -= 1 << (bound.bit_length() - 52)
         pipeline.zremrangebyscore(key, "-inf", f"({bound}")
     pipeline.execute()
