@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from typing import Any
 
 from airflow_provider_mlfeat import files
-from airflow_provider_mlfeat.dataset.encoder import ENCODER_FILE, Encoded, Encoder, Field
-from airflow_provider_mlfeat.dataset.encoder.vocabulary import NULL, UNKNOWN
-from airflow_provider_mlfeat.dataset.faithful import KeyFiles, TableSizes, write_data_info
-from airflow_provider_mlfeat.dataset.fitting import EncoderFitter
+from airflow_provider_mlfeat.dataset.encoder import ENCODER_FILE, Encoder, Field
+from airflow_provider_mlfeat.dataset.faithful import write_data_info
 from airflow_provider_mlfeat.dataset.folder import Dataset
-from airflow_provider_mlfeat.dataset.leakage import Finding, LeakageChecks
+from airflow_provider_mlfeat.dataset.leakage import Finding
+from airflow_provider_mlfeat.dataset.local import BuildProgress, LocalWalker, Walker
 from airflow_provider_mlfeat.dataset.manifest import VERSION, Manifest
+from airflow_provider_mlfeat.dataset.measuring import Measured
+from airflow_provider_mlfeat.dataset.passes import FitPass, MeasurePass, Rows, SplitCounts
 from airflow_provider_mlfeat.dataset.profiles import Chosen, choose_fields
 from airflow_provider_mlfeat.dataset.report import MANY_UNKNOWN, REPORT_FILE, render_report
 from airflow_provider_mlfeat.dataset.request import Request
-from airflow_provider_mlfeat.dataset.source import Source, labels_of
-from airflow_provider_mlfeat.dataset.splits import SPLITS, TRAIN, Assignment, Split, settle
-from airflow_provider_mlfeat.dataset.writing import SHARD_ROWS, SplitWriter, shard_numbers
+from airflow_provider_mlfeat.dataset.sink import DatasetSink
+from airflow_provider_mlfeat.dataset.source import Source
+from airflow_provider_mlfeat.dataset.splits import SPLITS, Moments, Split, settle
+from airflow_provider_mlfeat.dataset.writing import SHARD_ROWS
 from airflow_provider_mlfeat.errors import UserError
 
 log = logging.getLogger("mlfeat.job")
 _LISTED = 8
-
-
-class BuildProgress(Protocol):
-    """Where a build reports; it may raise to stop the work."""
-
-    def stage(self, name: str, total: float | None = None, unit: str = "rows") -> None: ...
-
-    def advance(self, amount: float = 1) -> None: ...
 
 
 def identity_of(request: Request, source: Source) -> str:
@@ -46,7 +35,14 @@ def identity_of(request: Request, source: Source) -> str:
     return files.digest_text(files.canonical_json([VERSION, request.to_document(), rows, source.rows, source.plan_id]))
 
 
-def build_dataset(request: Request, source: Source, target: Path, scratch: Path, progress: BuildProgress) -> Manifest:
+def build_dataset(
+    request: Request,
+    source: Source,
+    target: Path,
+    scratch: Path,
+    progress: BuildProgress,
+    walker: Callable[[Path], Walker] | None = None,
+) -> Manifest:
     """Make a dataset's folder, which appears whole or not at all.
 
     :param request: what it is to be.
@@ -54,30 +50,21 @@ def build_dataset(request: Request, source: Source, target: Path, scratch: Path,
     :param target: the folder, which must not exist.
     :param scratch: an empty folder for files that go away.
     :param progress: where to report.
+    :param walker: gives who goes over the rows, by the folder that is filled; None is this process. The dataset is the
+        same whoever it is.
     """
     with files.staged_directory(target) as folder:
-        _Build(request, source, folder, scratch, progress).run()
+        chosen = LocalWalker(source, scratch, progress) if walker is None else walker(folder)
+        _Build(request, source, folder, chosen, progress).run()
     return Dataset.open(target).manifest
 
 
-@dataclass
-class _Counts:
-    """What the passes count: rows, and for each field how many are out of vocabulary or NULL."""
-
-    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-    positives: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-    shards: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
-    unknown: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    nulls: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-
-
 class _Build:
-    """One build: three or four passes over the rows, each in constant memory."""
+    """One build: three or four passes over the rows."""
 
-    def __init__(self, request: Request, source: Source, folder: Path, scratch: Path, progress: BuildProgress) -> None:
+    def __init__(self, request: Request, source: Source, folder: Path, walker: Walker, progress: BuildProgress) -> None:
         self._request, self._source, self._folder = request, source, folder
-        self._scratch, self._progress = scratch, progress
-        self._shards = max(1, -(-source.rows // SHARD_ROWS)) if request.shuffle else 1
+        self._walker, self._progress = walker, progress
 
     def run(self) -> None:
         request, source = self._request, self._source
@@ -93,108 +80,45 @@ class _Build:
         }
         kinds = {name: source.type_of(name, role) for role, names in roles.items() for name in names}
         self._progress.stage("split", total=source.rows)
-        split = settle(request.split, self._columns, source.rows, self._scratch)
-        self._assignment = Assignment(split, source.rows, kinds)
-        chosen = choose_fields(request, source, self._training_rows)
+        split = settle(request.split, self._moments, source.rows)
+        shards = max(1, -(-source.rows // SHARD_ROWS)) if request.shuffle else 1
+        rows = Rows(request, source.schema, source.rows, kinds, split, shards)
+        chosen = choose_fields(request, source, lambda columns: self._measured(rows, columns))
         for one in chosen.dropped:
             log.info("column '%s' is left out: it %s", one["column"], one["reason"])
-        encoder, counts, sizes = self._fit(chosen.fields, kinds)
-        shards = self._write(encoder, counts)
+        fit = FitPass(rows, chosen.fields, source.plan_id)
+        watched = {role: names for role, names in (("keys", request.keys), ("groups", request.groups)) if names}
+        repeats = self._walker.fit(fit, rows, watched)
+        _check_counts(fit.counts, request.label)
+        findings = [*(finding for one in repeats for finding in one.findings()), *fit.leakage.finish()]
+        warnings = _judged(findings, request.strict)
+        encoder = fit.fitter.finish(fit.counts.rows["train"])
+        sink = DatasetSink(self._folder, rows, encoder, fit.counts)
+        self._walker.write(rows, encoder, sink, fit.counts.shards.tolist())
+        parts = sink.close()
         encoder.save(self._folder / ENCODER_FILE)
-        if sizes is not None:
-            write_data_info(self._folder, counts.rows, sizes)
-        self._describe(split, chosen, encoder, counts, shards)
+        if fit.sizes is not None:
+            write_data_info(self._folder, fit.counts.rows, fit.sizes.finish())
+        fields = [_described(one, place, fit.counts, sink) for place, one in enumerate(encoder.id_fields)]
+        self._describe(split, chosen, encoder, fit.counts, parts, fields, warnings)
 
-    def _columns(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        for batch in self._source.batches(names):
-            yield batch
-            self._progress.advance(batch.num_rows)
+    def _moments(self, places: Sequence[int]) -> Moments:
+        return self._walker.moments(self._request.split.columns[0], places)
 
-    def _rows(self) -> Iterator[tuple[pa.RecordBatch, int, NDArray[np.int8]]]:
-        """All rows: blocks, the number of their first row, and the split of each row."""
-        first = 0
-        for batch in self._source.batches():
-            yield batch, first, self._assignment.assign(batch, first)
-            first += batch.num_rows
-            self._progress.advance(batch.num_rows)
-        if first != self._source.rows:
-            raise UserError(f"the rows changed while the dataset was built: {self._source.rows} became {first}")
-
-    def _training_rows(self, stage: str) -> Iterator[pa.RecordBatch]:
-        self._progress.stage(stage, total=self._source.rows)
-        for batch, _, splits in self._rows():
-            yield _chosen(batch, splits == TRAIN)
-
-    def _fit(self, fields: Sequence[Field], kinds: Mapping[str, str]) -> tuple[Encoder, _Counts, list[int] | None]:
-        request = self._request
-        self._progress.stage("fit", total=self._source.rows)
-        fitter = EncoderFitter(fields, self._source.schema, self._source.plan_id, request.seed)
-        sizes = TableSizes(fitter.fields, request.seed) if request.profile == "faithful" else None
-        learned = {one.column: one.type for one in fitter.fields}
-        leakage = LeakageChecks(
-            learned, kinds, request.keys, request.groups, request.time, self._source.rows, self._scratch
-        )
-        counts = _Counts(shards=np.zeros(self._shards, np.int64))
-        for batch, first, splits in self._rows():
-            labels = labels_of(batch, request.label, first)
-            for number, name in enumerate(SPLITS):
-                there = splits == number
-                counts.rows[name] += int(np.count_nonzero(there))
-                counts.positives[name] += int(np.count_nonzero(labels[there]))
-            training = splits == TRAIN
-            leakage.add(batch, labels, splits)
-            fitter.add(_chosen(batch, training))
-            if sizes is not None:
-                sizes.add(batch)
-            places = shard_numbers(first, batch.num_rows, self._shards, request.seed)[training]
-            counts.shards += np.bincount(places, minlength=self._shards)
-        _check_counts(counts, request.label)
-        self._warnings = _judged(leakage.finish(), request.strict)
-        return fitter.finish(), counts, None if sizes is None else sizes.finish()
-
-    def _write(self, encoder: Encoder, counts: _Counts) -> list[tuple[int, int]]:
-        request = self._request
-        widths = len(encoder.id_fields), len(encoder.value_fields)
-        schema = self._source.schema
-        writers = {
-            name: SplitWriter(
-                self._folder / name,
-                counts.shards.tolist() if number == TRAIN else [counts.rows[name]],
-                widths,
-                None if number == TRAIN else schema,
-            )
-            for number, name in enumerate(SPLITS)
-        }
-        keys = KeyFiles(self._folder, encoder) if request.profile == "faithful" else None
-        self._progress.stage("encode", total=self._source.rows)
-        for batch, first, splits in self._rows():
-            encoded, labels = encoder.encode(batch), labels_of(batch, request.label, first)
-            if keys is not None:
-                keys.write(batch, labels, splits)
-            shards = shard_numbers(first, batch.num_rows, self._shards, request.seed)
-            for number, name in enumerate(SPLITS):
-                places = np.flatnonzero(splits == number)
-                if not len(places):
-                    continue
-                rows = Encoded(encoded.ids[places], encoded.values[places])
-                counts.unknown[name] = counts.unknown.get(name, 0) + (rows.ids == UNKNOWN).sum(0)
-                counts.nulls[name] = counts.nulls.get(name, 0) + (rows.ids == NULL).sum(0)
-                writers[name].write(
-                    rows, labels[places], shards[places] if number == TRAIN else np.zeros(len(places), np.int64)
-                )
-                if number != TRAIN:
-                    writers[name].write_features(_chosen(batch, splits == number))
-        if request.shuffle:
-            self._progress.stage("shuffle", total=counts.rows["train"])
-            writers["train"].shuffle(request.seed, self._progress.advance)
-        for writer in writers.values():
-            writer.close()
-        if keys is not None:
-            keys.close()
-        return writers["train"].shards
+    def _measured(self, rows: Rows, columns: Mapping[str, str]) -> list[Measured]:
+        measure = MeasurePass(rows, columns)
+        self._walker.measure(measure)
+        return measure.finish()
 
     def _describe(
-        self, split: Split, chosen: Chosen, encoder: Encoder, counts: _Counts, shards: list[tuple[int, int]]
+        self,
+        split: Split,
+        chosen: Chosen,
+        encoder: Encoder,
+        counts: SplitCounts,
+        shards: list[tuple[int, int]],
+        fields: list[dict[str, Any]],
+        warnings: list[str],
     ) -> None:
         request, source = self._request, self._source
         self._progress.stage("digest", unit="files")
@@ -204,7 +128,6 @@ class _Build:
             found[path.relative_to(self._folder).as_posix()] = {"size": path.stat().st_size, "sha256": digest}
             self._progress.advance()
         identity = identity_of(request, source)
-        fields = [_described(one, place, counts) for place, one in enumerate(encoder.id_fields)]
         manifest = Manifest(
             fingerprint=files.digest_text(files.canonical_json([identity, encoder.fingerprint, found])),
             identity=identity,
@@ -222,18 +145,18 @@ class _Build:
             split=split.to_document(),
             seed=request.seed if request.shuffle else None,
             shards=[list(shard) for shard in shards],
-            warnings=[*self._warnings, *_strangers(fields)],
+            warnings=[*warnings, *_strangers(fields)],
             files=found,
         )
         (self._folder / REPORT_FILE).write_text(render_report(manifest), encoding="utf-8")
         manifest.write(self._folder)
 
 
-def _described(one: Field, place: int, counts: _Counts) -> dict[str, Any]:
+def _described(one: Field, place: int, counts: SplitCounts, sink: DatasetSink) -> dict[str, Any]:
     """A field in the manifest: what it is, and which shares of each split are NULL and out of vocabulary."""
     shares = {
         what: {name: round(int(found[name][place]) / counts.rows[name], 6) for name in SPLITS}
-        for what, found in (("null", counts.nulls), ("unknown", counts.unknown))
+        for what, found in (("null", sink.nulls), ("unknown", sink.unknown))
     }
     return {"name": one.name, "column": one.column, "kind": one.kind, "size": one.size, **shares}
 
@@ -250,10 +173,6 @@ def _strangers(fields: Sequence[Mapping[str, Any]]) -> list[str]:
     return [text]
 
 
-def _chosen(batch: pa.RecordBatch, mask: NDArray[np.bool_]) -> pa.RecordBatch:
-    return batch if mask.all() else batch.filter(pa.array(mask))
-
-
 def _judged(findings: Sequence[Finding], strict: bool) -> list[str]:
     """What is to be warned of; raises UserError for errors where they count."""
     if strict and (errors := [finding.text for finding in findings if finding.is_error]):
@@ -263,7 +182,7 @@ def _judged(findings: Sequence[Finding], strict: bool) -> list[str]:
     return [finding.text for finding in findings]
 
 
-def _check_counts(counts: _Counts, label: str) -> None:
+def _check_counts(counts: SplitCounts, label: str) -> None:
     for name in SPLITS:
         rows, positives = counts.rows[name], counts.positives[name]
         if not rows:

@@ -30,6 +30,15 @@ class DistinctKeys:
         if self._waiting_rows >= max(_FLUSH, len(self._keys) // 2):
             self._merge()
 
+    def merge(self, other: DistinctKeys) -> None:
+        """Take in what another one has seen."""
+        other._merge()
+        self._bits = max(self._bits, other._bits)
+        self._keys = self._kept(self._keys)
+        self._waiting = [self._kept(keys) for keys in self._waiting]
+        self.add(other._keys)
+        self._merge()
+
     def finish(self) -> int:
         """How many there are."""
         self._merge()
@@ -73,6 +82,19 @@ class KeyCounts:
         if self._waiting_rows >= max(_FLUSH, len(self._keys) // 2):
             self._merge()
 
+    def merge(self, other: KeyCounts) -> None:
+        """Take in what another one has counted."""
+        other._merge()
+        if other.overflowed:
+            self.overflowed = True
+            self._forget()
+        else:
+            self.add(other._keys, other._counts)
+
+    def compact(self) -> None:
+        """Add up what waits: as small as it gets, before it travels."""
+        self._merge()
+
     def finish(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """The different keys, the most frequent first and by their number among equals, and how often each came."""
         self._merge()
@@ -91,7 +113,11 @@ class KeyCounts:
         self._keys, self._counts = keys[starts], np.add.reduceat(counts, starts)
         if len(self._keys) > self.most:
             self.overflowed = True
-            self._keys, self._counts = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+            self._forget()
+
+    def _forget(self) -> None:
+        self._keys, self._counts = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        self._waiting, self._waiting_rows = [], 0
 
 
 def _different(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:

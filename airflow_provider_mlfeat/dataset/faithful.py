@@ -38,43 +38,51 @@ class TableSizes:
 
     def __init__(self, fields: Sequence[Field], seed: int) -> None:
         self._seed = seed
-        self._keys = [(field, DistinctKeys(MOST_KEYS)) for field in fields]
+        self._fields = tuple(fields)
+        self.counts = [DistinctKeys(MOST_KEYS) for _ in fields]
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count the keys of rows."""
-        for field, seen in self._keys:
+        for field, seen in zip(self._fields, self.counts, strict=True):
             column = Column(field.column, batch.column(field.column), field.type)
             seen.add(counted_keys(field, column, self._seed)[0])
 
     def finish(self) -> list[int]:
         """The number of keys of each field; NULL is one."""
-        return [keys.finish() for _, keys in self._keys]
+        return [keys.finish() for keys in self.counts]
+
+
+def key_rows(encoder: Encoder, batch: pa.RecordBatch, labels: NDArray[np.float32]) -> pa.RecordBatch:
+    """Rows as the original trainer reads them: label and 64-bit keys."""
+    columns = [pa.array(one) for one in (labels, *np.ascontiguousarray(encoder.keys(batch).T))]
+    return pa.RecordBatch.from_arrays(columns, schema=key_schema(encoder))
+
+
+def key_schema(encoder: Encoder) -> pa.Schema:
+    """Of `key_rows`."""
+    names = [field.name for field in encoder.id_fields]
+    return pa.schema({"Label": pa.float32(), **dict.fromkeys(names, pa.int64())})
 
 
 class KeyFiles:
-    """The files that the original trainer reads: ``train/train.parquet`` and so on, label and 64-bit keys.
+    """The files that the original trainer reads: ``train/train.parquet`` and so on.
 
     :param folder: the dataset's, with a folder for each split.
-    :param encoder: whose keys they are.
+    :param encoder: whose keys they hold.
     """
 
     def __init__(self, folder: Path, encoder: Encoder) -> None:
-        self._encoder = encoder
-        names = [field.name for field in encoder.id_fields]
-        self._schema = pa.schema({"Label": pa.float32(), **dict.fromkeys(names, pa.int64())})
-        self._files = {name: RowsFile(folder / name / f"{name}.parquet", self._schema) for name in SPLITS}
+        schema = key_schema(encoder)
+        self._files = [RowsFile(folder / name / f"{name}.parquet", schema) for name in SPLITS]
 
-    def write(self, batch: pa.RecordBatch, labels: NDArray[np.float32], splits: NDArray[np.int8]) -> None:
-        """Add rows, each to its split."""
-        columns = [labels, *self._encoder.keys(batch).T]
-        for number, file in enumerate(self._files.values()):
-            rows = np.flatnonzero(splits == number)
-            if len(rows):
-                file.write(pa.RecordBatch.from_arrays([pa.array(one[rows]) for one in columns], schema=self._schema))
+    def write(self, rows: pa.RecordBatch, split: int) -> None:
+        """Add rows to the file of a split."""
+        if rows.num_rows:
+            self._files[split].write(rows)
 
     def close(self) -> None:
         """Complete the files."""
-        for file in self._files.values():
+        for file in self._files:
             file.close()
 
 

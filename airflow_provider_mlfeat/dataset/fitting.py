@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from airflow_provider_mlfeat.dataset.encoder.canonical import type_name
 from airflow_provider_mlfeat.dataset.encoder.columns import Column, as_doubles, counted_keys, logarithm
 from airflow_provider_mlfeat.dataset.encoder.fields import fixed_size
 from airflow_provider_mlfeat.dataset.encoder.hashing import NULL_BYTES, hash_bytes
+from airflow_provider_mlfeat.dataset.exact import ExactMoments
 from airflow_provider_mlfeat.dataset.sampling import RowSample, row_numbers
 from airflow_provider_mlfeat.errors import UserError
 
@@ -39,14 +40,19 @@ class EncoderFitter:
         self.fields = [typed_field(field, schema) for field in fields]
         self._plan_id, self._seed = plan_id, seed
         self._rows = 0
-        self._learners = [_learner(field, _seed_of(field, seed)) for field in self.fields]
+        self.learners = [_learner(field, _seed_of(field, seed)) for field in self.fields]
 
-    def add(self, batch: pa.RecordBatch | pa.Table) -> None:
-        """Learn from rows."""
-        numbers = row_numbers(self._rows, batch.num_rows, self._seed)
+    def add(self, batch: pa.RecordBatch | pa.Table, numbers: NDArray[np.uint64] | None = None) -> None:
+        """Learn from rows.
+
+        :param batch: the rows.
+        :param numbers: their `row_numbers`, which decide what samples hold; None counts on from the rows before.
+        """
+        if numbers is None:
+            numbers = row_numbers(self._rows, batch.num_rows, self._seed)
         self._rows += batch.num_rows
         seen: dict[tuple[str, str], Column] = {}
-        for field, learner in zip(self.fields, self._learners, strict=True):
+        for field, learner in zip(self.fields, self.learners, strict=True):
             if learner is None:
                 continue
             key = (field.column, field.non_finite)
@@ -54,12 +60,15 @@ class EncoderFitter:
                 seen[key] = Column(field.column, batch.column(field.column), field.type, field.non_finite)
             learner.learn(seen[key], numbers)
 
-    def finish(self) -> Encoder:
-        """The encoder; raises UserError when there were no rows."""
-        if not self._rows:
+    def finish(self, rows: int | None = None) -> Encoder:
+        """The encoder; raises UserError when there were no rows.
+
+        :param rows: how many there were, where learners were merged with those of other rows.
+        """
+        if not (self._rows if rows is None else rows):
             raise UserError("the training split is empty: nothing can be learned from no rows")
         fields, vocabularies = [], {}
-        for field, learner in zip(self.fields, self._learners, strict=True):
+        for field, learner in zip(self.fields, self.learners, strict=True):
             fitted = field if learner is None else learner.fitted()
             if isinstance(learner, _VocabularyLearner):
                 vocabularies[field.name] = learner.vocabulary()
@@ -86,10 +95,17 @@ def typed_field(field: Field, schema: pa.Schema) -> Field:
     return field.with_type(kind)
 
 
-class _Learner(Protocol):
-    def learn(self, column: Column, numbers: NDArray[np.uint64]) -> None: ...
+class Learner(Protocol):
+    """Learns one field; what learners of parts of the rows have learned adds up."""
 
-    def fitted(self) -> Field: ...
+    def learn(self, column: Column, numbers: NDArray[np.uint64]) -> None:
+        """Look at rows."""
+
+    def merge(self, other: Any) -> None:
+        """Take in what another learner of the same field has learned."""
+
+    def fitted(self) -> Field:
+        """The field with what was learned."""
 
 
 class _VocabularyLearner:
@@ -99,6 +115,17 @@ class _VocabularyLearner:
 
     def learn(self, column: Column, numbers: NDArray[np.uint64]) -> None:
         self._counts.add(*counted_keys(self._field, column, self._seed))
+        self._check()
+
+    def merge(self, other: _VocabularyLearner) -> None:
+        self._counts.merge(other._counts)
+        self._check()
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._counts.compact()
+        return self.__dict__
+
+    def _check(self) -> None:
         if self._counts.overflowed:
             raise UserError(
                 f"field '{self._field.name}': column '{self._field.column}' has more than {MOST_KEYS:,} different "
@@ -127,6 +154,9 @@ class _BucketLearner:
         present = ~np.isnan(values)
         self._sample.add(numbers[present], values[present])
 
+    def merge(self, other: _BucketLearner) -> None:
+        self._sample.merge(other._sample)
+
     def fitted(self) -> Field:
         values = self._sample.values
         if not len(values):
@@ -145,30 +175,24 @@ class _ScaleLearner:
 
     def __init__(self, field: Field) -> None:
         self._field = field
-        self._rows, self._mean, self._squares = 0, 0.0, 0.0
+        self._moments = ExactMoments()
 
     def learn(self, column: Column, numbers: NDArray[np.uint64]) -> None:
         found = as_doubles(column)
         values = column.spread(logarithm(found) if self._field.transform == "log" else found, np.nan)
-        values = values[~np.isnan(values)]
-        if not len(values):
-            return
-        with np.errstate(over="ignore"):
-            rows, mean = len(values), float(values.mean())
-            squares, apart = float(np.square(values - mean).sum()), mean - self._mean
-        total = self._rows + rows
-        self._squares += squares + apart * apart * self._rows * rows / total
-        self._mean += apart * rows / total
-        self._rows = total
+        self._moments.add(values[~np.isnan(values)])
+
+    def merge(self, other: _ScaleLearner) -> None:
+        self._moments.merge(other._moments)
 
     def fitted(self) -> Field:
-        deviation = float(np.sqrt(self._squares / self._rows)) if self._rows else 0.0
+        mean, deviation = self._moments.mean(), self._moments.deviation()
         if not 0 < deviation < np.inf:
             deviation = 1.0
-        return dataclasses.replace(self._field, center=self._mean if np.isfinite(self._mean) else 0.0, scale=deviation)
+        return dataclasses.replace(self._field, center=mean if np.isfinite(mean) else 0.0, scale=deviation)
 
 
-def _learner(field: Field, seed: int) -> _Learner | None:
+def _learner(field: Field, seed: int) -> Learner | None:
     """What has to be learned for a field; None for one that needs no rows."""
     if field.kind == "vocabulary":
         return _VocabularyLearner(field, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,45 +35,89 @@ class Finding:
     text: str
 
 
-class LeakageChecks:
-    """Looks at all rows once, and says what it found.
+class RepeatedKeys:
+    """Finds keys that come twice, and groups that are in two splits, in files of eight bytes a row.
 
-    :param columns: logical types of the columns that are learned from, by name.
-    :param kinds: logical types of the columns with a role, by name.
-    :param keys: columns that identify a row.
-    :param groups: columns whose values together must stay in one split.
-    :param time: the row's time, or ''.
+    :param roles: columns by their role: ``keys`` identify a row, ``groups`` must stay in one split.
+    :param kinds: logical types of the columns, by name.
     :param rows: of the table.
-    :param scratch: a folder for files of eight bytes a row.
+    :param scratch: a folder for the files.
     """
 
-    def __init__(
-        self,
-        columns: Mapping[str, str],
-        kinds: Mapping[str, str],
-        keys: Sequence[str],
-        groups: Sequence[str],
-        time: str,
-        rows: int,
-        scratch: Path,
-    ) -> None:
-        self._kinds, self._time = dict(kinds), time
-        self._logs = {
-            name: (tuple(there), new_scratch(scratch / name, np.uint64, rows))
-            for name, there in (("keys", keys), ("groups", groups))
-            if there
-        }
+    def __init__(self, roles: Mapping[str, Sequence[str]], kinds: Mapping[str, str], rows: int, scratch: Path) -> None:
+        self._roles, self._kinds = dict(roles), dict(kinds)
+        self._logs = {name: new_scratch(scratch / name, np.uint64, rows) for name in roles}
         self._place = 0
+
+    def add(self, batch: pa.RecordBatch, splits: NDArray[np.int8]) -> None:
+        """Look at rows."""
+        for name, log in self._logs.items():
+            marked = marked_keys(batch, self._roles[name], self._kinds, splits)
+            log[self._place : self._place + len(marked)] = marked
+        self._place += batch.num_rows
+
+    def finish(self) -> list[Repeats]:
+        """What was found."""
+        found = []
+        for name, log in self._logs.items():
+            log.sort()
+            same = (log[1:] >> _SPLIT_BITS) == (log[:-1] >> _SPLIT_BITS)
+            apart = int(np.count_nonzero(same & (log[1:] != log[:-1])))
+            found.append(Repeats(name, tuple(self._roles[name]), int(np.count_nonzero(same)), apart))
+        return found
+
+
+def marked_keys(
+    batch: pa.RecordBatch, columns: Sequence[str], kinds: Mapping[str, str], splits: NDArray[np.int8]
+) -> NDArray[np.uint64]:
+    """One number for the key of each row, whose last two bits are the row's split."""
+    keys = combined_keys(batch, columns, kinds, SEED)
+    return (keys >> _SPLIT_BITS << _SPLIT_BITS) | splits.astype(np.uint64)
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often values of some columns come again.
+
+    :param role: ``keys`` or ``groups``.
+    :param columns: whose values together.
+    :param twice: rows that repeat an earlier one's values.
+    :param apart: how often such rows are in another split.
+    """
+
+    role: str
+    columns: tuple[str, ...]
+    twice: int
+    apart: int
+
+    def findings(self) -> list[Finding]:
+        """What is wrong with that."""
+        words = ", ".join(f"'{column}'" for column in self.columns)
+        if self.role == "keys" and self.twice:
+            where = f", {self.apart} of them in two splits" if self.apart else ""
+            return [Finding(True, f"key {words} does not identify a row: {self.twice} rows repeat one{where}")]
+        if self.apart:
+            return [Finding(True, f"{self.apart} values of {words} are in more than one of {', '.join(SPLITS)}")]
+        return []
+
+
+class LeakageChecks:
+    """Looks at what columns say of the label and of the future.
+
+    :param columns: logical types of the columns that are learned from, by name.
+    :param time: the row's time, or ''.
+    """
+
+    def __init__(self, columns: Mapping[str, str], time: str) -> None:
+        self._time = time
+        self._rows = 0
         self._suspects = {name: _Suspect(name, kind) for name, kind in columns.items()}
         self._moments = [name for name, kind in columns.items() if kind in ("timestamp", "date") and name != time]
         self._newer = dict.fromkeys(self._moments, 0)
 
-    def add(self, batch: pa.RecordBatch, labels: NDArray[np.float32], splits: NDArray[np.int8]) -> None:
+    def add(self, batch: pa.RecordBatch, labels: NDArray[np.float32]) -> None:
         """Look at rows."""
-        for columns, log in self._logs.values():
-            keys = combined_keys(batch, columns, self._kinds, SEED)
-            log[self._place : self._place + len(keys)] = (keys >> _SPLIT_BITS << _SPLIT_BITS) | splits.astype(np.uint64)
-        self._place += batch.num_rows
+        self._rows += batch.num_rows
         for suspect in list(self._suspects.values()):
             if not suspect.add(batch, labels):
                 del self._suspects[suspect.name]
@@ -85,28 +129,23 @@ class LeakageChecks:
                 then = moments_of(batch.select([name]).filter(pa.array(present)), name)
                 self._newer[name] += int(np.count_nonzero(then > now[present]))
 
+    def merge(self, other: LeakageChecks) -> None:
+        """Take in what other checks have seen of other rows."""
+        self._rows += other._rows
+        for suspect in list(self._suspects.values()):
+            theirs = other._suspects.get(suspect.name)
+            if theirs is None or not suspect.merge(theirs):
+                del self._suspects[suspect.name]
+        for name, rows in other._newer.items():
+            self._newer[name] += rows
+
     def finish(self) -> list[Finding]:
         """What was found."""
         found = [finding for suspect in self._suspects.values() if (finding := suspect.finding()) is not None]
         for name, rows in self._newer.items():
             if rows:
-                found.append(
-                    Finding(False, f"column '{name}' is later than '{self._time}' in {rows} of {self._place} rows")
-                )
-        return [*self._repeated(), *found]
-
-    def _repeated(self) -> list[Finding]:
-        found = []
-        for name, (columns, log) in self._logs.items():
-            log.sort()
-            same = (log[1:] >> _SPLIT_BITS) == (log[:-1] >> _SPLIT_BITS)
-            apart = int(np.count_nonzero(same & (log[1:] != log[:-1])))
-            words = ", ".join(f"'{column}'" for column in columns)
-            if name == "keys" and (twice := int(np.count_nonzero(same))):
-                where = f", {apart} of them in two splits" if apart else ""
-                found.append(Finding(True, f"key {words} does not identify a row: {twice} rows repeat one{where}"))
-            elif apart:
-                found.append(Finding(True, f"{apart} values of {words} are in more than one of {', '.join(SPLITS)}"))
+                text = f"column '{name}' is later than '{self._time}' in {rows} of {self._rows} rows"
+                found.append(Finding(False, text))
         return found
 
 
@@ -121,16 +160,27 @@ class _Suspect:
     def add(self, batch: pa.RecordBatch, labels: NDArray[np.float32]) -> bool:
         """Look at rows; false when the column is beyond suspicion."""
         column = Column(self.name, batch.column(self.name), self._kind, "null")
-        if column.codes is None or len(column.distinct) > _FEW:
+        # So many rows that hardly repeat a value have more than a few different ones for sure.
+        if len(column.distinct) > (_FEW if column.codes is not None else 2 * _FEW):
             return False
         keys = np.append(hash_strings(column.texts(), SEED), np.uint64(hash_bytes(NULL_BYTES, SEED)))
-        rows = np.bincount(column.codes, minlength=len(keys))
-        positives = np.bincount(column.codes, labels, len(keys)).astype(np.int64)
-        for key, positive, all_rows in zip(keys.tolist(), positives.tolist(), rows.tolist(), strict=True):
-            if not all_rows:
-                continue
+        codes = column.codes
+        if codes is None:
+            codes = column.spread(np.arange(len(column.distinct)), len(column.distinct))
+        rows = np.bincount(codes, minlength=len(keys))
+        positives = np.bincount(codes, labels, len(keys)).astype(np.int64)
+        found = zip(keys.tolist(), positives.tolist(), rows.tolist(), strict=True)
+        return self._take((key, all_rows - positive, positive) for key, positive, all_rows in found if all_rows)
+
+    def merge(self, other: _Suspect) -> bool:
+        """Take in what another one has seen of the same column; false when it is beyond suspicion."""
+        return self._take((key, rows[0], rows[1]) for key, rows in other._labels.items())
+
+    def _take(self, found: Iterable[tuple[int, int, int]]) -> bool:
+        """Rows of a value with label 0 and with label 1, for some values."""
+        for key, negative, positive in found:
             seen = self._labels.setdefault(key, [0, 0])
-            seen[0] += all_rows - positive
+            seen[0] += negative
             seen[1] += positive
             if seen[0] and seen[1]:
                 return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from airflow_provider_mlfeat.dataset.counting import DistinctKeys
 from airflow_provider_mlfeat.dataset.encoder import SEED, Field
@@ -53,13 +54,18 @@ class ColumnMeasure:
         self._fewest: int | None = None
         self._most = 0
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Measure rows."""
+    def add(self, batch: pa.RecordBatch, numbers: NDArray[np.uint64] | None = None) -> None:
+        """Measure rows.
+
+        :param batch: the rows.
+        :param numbers: their `row_numbers`; None counts on from the rows before.
+        """
         values = batch.column(self._field.column)
         column = Column(self._field.column, values, self._field.type, "null")
         keys = keys_of(self._field, column, SEED)
         self._distinct.add(counted_keys(self._field, column, SEED)[0])
-        numbers = row_numbers(self._rows, batch.num_rows, SEED)
+        if numbers is None:
+            numbers = row_numbers(self._rows, batch.num_rows, SEED)
         self._contents = (self._contents + int(mix(keys ^ numbers).sum(dtype=np.uint64))) & 0xFFFFFFFFFFFFFFFF
         self._rows += batch.num_rows
         self._nulls += values.null_count
@@ -68,6 +74,16 @@ class ColumnMeasure:
             fewest, most = commas["min"].as_py() + 1, commas["max"].as_py() + 1
             self._fewest = fewest if self._fewest is None else min(self._fewest, fewest)
             self._most = max(self._most, most)
+
+    def merge(self, other: ColumnMeasure) -> None:
+        """Take in what another measure of the same column has seen of other rows."""
+        self._distinct.merge(other._distinct)
+        self._contents = (self._contents + other._contents) & 0xFFFFFFFFFFFFFFFF
+        self._rows += other._rows
+        self._nulls += other._nulls
+        found = [one for one in (self._fewest, other._fewest) if one is not None]
+        self._fewest = min(found, default=None)
+        self._most = max(self._most, other._most)
 
     def finish(self) -> Measured:
         """What was found."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from airflow_provider_mlfeat.dataset.encoder import Field
 from airflow_provider_mlfeat.dataset.faithful import in_training_order
-from airflow_provider_mlfeat.dataset.measuring import ColumnMeasure, Measured
+from airflow_provider_mlfeat.dataset.measuring import Measured
 from airflow_provider_mlfeat.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,8 +27,8 @@ _LONGEST_LIST = 10
 # Rarer values share the row 'out of vocabulary', which so learns what an unknown value means.
 _MIN_FREQUENCY = 2
 
-# The rows of the training split; the argument names the stage that reads them.
-TrainingRows = Callable[[str], Iterator[pa.RecordBatch]]
+# Measures columns of the training rows, given by name with their logical types.
+Measure = Callable[[Mapping[str, str]], Sequence[Measured]]
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,12 @@ class Chosen:
     dropped: list[dict[str, str]] = field(default_factory=list)
 
 
-def choose_fields(request: Request, source: Source, training_rows: TrainingRows) -> Chosen:
+def choose_fields(request: Request, source: Source, measure: Measure) -> Chosen:
     """The declared fields, or those that the profile makes of the columns.
 
     :param request: what the dataset is to be.
     :param source: the rows.
-    :param training_rows: gives those of the training split, for a profile that measures.
+    :param measure: looks at the training rows, for a profile that asks.
     """
     if request.profile not in PROFILES:
         raise UserError(f"profile '{request.profile}' is not known: it is {', '.join(PROFILES)}")
@@ -72,14 +70,7 @@ def choose_fields(request: Request, source: Source, training_rows: TrainingRows)
     dropped += [_because(name, roles[name]) for name in columns if name in roles]
     columns = [name for name in columns if name not in roles]
     kinds = {name: source.type_of(name, "column") for name in columns}
-    if request.profile == "numeric":
-        found = _numeric(kinds)
-    else:
-        measures = [ColumnMeasure(name, kind) for name, kind in kinds.items()]
-        for batch in training_rows("measure"):
-            for measure in measures:
-                measure.add(batch)
-        found = recommended([measure.finish() for measure in measures])
+    found = _numeric(kinds) if request.profile == "numeric" else recommended(measure(kinds))
     if not found.fields:
         reasons = "; ".join(f"'{one['column']}' {one['reason']}" for one in found.dropped[:5])
         raise UserError(f"profile '{request.profile}' leaves no column to learn from: {reasons}")

@@ -50,6 +50,10 @@ class RowSample:
             kept = np.argpartition(self._numbers, self._most - 1)[: self._most]
             self._numbers, self._values = self._numbers[kept], self._values[kept]
 
+    def merge(self, other: RowSample) -> None:
+        """Take in what another one was offered."""
+        self.add(other._numbers, other._values)
+
     @property
     def values(self) -> NDArray[np.float64]:
         """The sample in ascending order."""

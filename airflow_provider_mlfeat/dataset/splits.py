@@ -139,32 +139,55 @@ def moments_of(batch: pa.RecordBatch, column: str) -> NDArray[np.int64]:
     return np.asarray(milliseconds(values) if kind == "timestamp" else values.cast(pa.int64()))
 
 
-def settle(split: Split, batches: Batches, rows: int, scratch: Path) -> Split:
+def settle(split: Split, moments: Callable[[Sequence[int]], Moments], rows: int) -> Split:
     """A split that knows its boundaries: those of a split by time are looked up in the time column.
 
     :param split: as declared.
-    :param batches: gives the table's rows, of some columns.
+    :param moments: gives the moments at some places of the ordered time column.
     :param rows: of the table.
-    :param scratch: a folder for a file of eight bytes a row.
     """
     if split.kind != "time" or split.boundaries:
         return split
     column = split.columns[0]
-    moments = new_scratch(scratch / "moments", np.int64, rows)
-    place = 0
-    for batch in batches([column]):
-        moments[place : place + batch.num_rows] = moments_of(batch, column)
-        place += batch.num_rows
     # Rows from each place on come later than those before it.
     valid = int(split.train * rows + 1e-9)
     test = rows - int(split.test * rows + 1e-9)
     if not 0 < valid < test < rows:
         raise UserError(f"{rows} rows are too few to split into train, valid and test")
-    moments.partition([valid, test])
-    boundaries = int(moments[valid]), int(moments[test])
-    first = int(moments[:valid].min())
-    if not first < boundaries[0] < boundaries[1]:
+    found = moments([valid, test])
+    boundaries = found.at[0], found.at[1]
+    if not found.first < boundaries[0] < boundaries[1]:
         raise UserError(
             f"column '{column}' does not split by time: too many rows share a moment; give boundaries, or another split"
         )
     return Split(split.kind, split.columns, split.train, split.test, split.seed, boundaries)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Some of the moments of a time column.
+
+    :param first: the earliest.
+    :param at: those at the places that were asked for.
+    """
+
+    first: int
+    at: tuple[int, ...]
+
+
+def moments_at(places: Sequence[int], column: str, batches: Batches, rows: int, scratch: Path) -> Moments:
+    """The moments at some places of the ordered time column.
+
+    :param places: ascending numbers of rows.
+    :param column: the time column.
+    :param batches: gives the table's rows, of some columns.
+    :param rows: of the table.
+    :param scratch: a folder for a file of eight bytes a row.
+    """
+    moments = new_scratch(scratch / "moments", np.int64, rows)
+    place = 0
+    for batch in batches([column]):
+        moments[place : place + batch.num_rows] = moments_of(batch, column)
+        place += batch.num_rows
+    moments.partition(list(places))
+    return Moments(int(moments[: places[0]].min()), tuple(int(moments[one]) for one in places))
