@@ -51,7 +51,8 @@ def _log_epochs(run: RunLog, folder: Path) -> None:
     path = folder / "epochs.jsonl"
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
         values: dict[str, Any] = json.loads(line)
-        run.metrics(flatten(values), int(values.get("epoch", number)))
+        # A prefix keeps them apart from the numbers of the finished model, which come from the epoch that was kept.
+        run.metrics(flatten(values, "epoch/"), int(values.get("epoch", number)))
 
 
 def inputs_of(manifest: ModelManifest) -> list[dict[str, Any]]:

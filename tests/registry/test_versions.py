@@ -114,7 +114,7 @@ def test_a_run_tells_all_of_the_model(tracking: Tracking, models: Path) -> None:
     done = register(tracking, Registration("shop", models / "m0"))
     with tracking.client() as client:
         run = client.get_run(done.version.run_id)
-        epochs = client.get_metric_history(done.version.run_id, "valid_auc")
+        epochs = client.get_metric_history(done.version.run_id, "epoch/valid_auc")
         pages = [one.path for one in client.list_artifacts(done.version.run_id, "report")]
     assert run.data.params["learning_rate"] == "0.1"
     assert [one.step for one in epochs] == [0, 1, 2]
