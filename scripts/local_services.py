@@ -88,18 +88,35 @@ class LocalServices:
     def start(self) -> None:
         """Install Triton where it is missing, start both, and wait until they answer."""
         subprocess.run([ROOT / "scripts" / "install_triton"], check=True)
-        self._run(
-            "triton",
-            *("triton", "up", "--repository", str(self.repository)),
-            *("--http-port", str(self._http), "--grpc-port", str(self._grpc), "--metrics-port", str(self._metrics)),
-        )
+        self._run_triton()
         self._run(
             "server",
             *("serve", "--store", str(self.state / "online"), "--service", self.service),
             *("--port", str(self._server), "--log-folder", str(self.state / "requests")),
         )
-        self._wait("triton", f"http://127.0.0.1:{self._http}/v2/health/live")
+        self._wait_for_triton()
         self._wait("server", f"{self.server_url}/health")
+
+    def start_triton(self) -> None:
+        """Triton again, with its repository, where it was stopped."""
+        self._run_triton()
+        self._wait_for_triton()
+
+    def stop_triton(self) -> None:
+        """Stop Triton alone."""
+        process = self._processes.pop("triton")
+        process.terminate()
+        process.wait(15)
+
+    def _run_triton(self) -> None:
+        self._run(
+            "triton",
+            *("triton", "up", "--repository", str(self.repository)),
+            *("--http-port", str(self._http), "--grpc-port", str(self._grpc), "--metrics-port", str(self._metrics)),
+        )
+
+    def _wait_for_triton(self) -> None:
+        self._wait("triton", f"http://127.0.0.1:{self._http}/v2/health/live")
 
     def _run(self, name: str, *arguments: str) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
