@@ -1,0 +1,184 @@
+"""Datasets that Spark builds are those that this process builds, to the last byte."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_mlfeat.dataset.build import build_dataset
+from airflow_provider_mlfeat.dataset.encoder import Field
+from airflow_provider_mlfeat.dataset.folder import Dataset
+from airflow_provider_mlfeat.dataset.request import Request
+from airflow_provider_mlfeat.dataset.source import Source
+from airflow_provider_mlfeat.errors import UserError
+from tests.conformance.drivers import spark_is_here
+from tests.dataset.tables import Stages, visits
+from tests.dataset.test_build import FIELDS, request
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(not spark_is_here(), reason="Spark needs pyspark and a Java runtime"),
+]
+
+# Small, so that a few thousand rows make several parts of each kind.
+ROWS, SHARD_ROWS, BLOCK_ROWS = 6_000, 900, 1_300
+# In the order of the rows, which is not that of their names.
+FILES = {"c.parquet": 2_500, "a b.parquet": 3_100, "b.parquet": 400}
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    from airflow_provider_mlfeat.engine.spark_session import make_session
+
+    settings = {
+        "spark.driver.memory": "1g",
+        "spark.sql.shuffle.partitions": "2",
+        # Files are cut, so that one file's rows come in several partitions.
+        "spark.sql.files.maxPartitionBytes": "20000",
+    }
+    session = make_session("local[2]", "UTC", settings)
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+
+
+def stored(folder: Path, table: pa.Table) -> tuple[Source, list[str]]:
+    """A table in several files of several row groups each."""
+    folder.mkdir()
+    start, paths = 0, []
+    for name, rows in FILES.items():
+        pq.write_table(table.slice(start, rows), folder / name, row_group_size=300)
+        paths.append(str(folder / name))
+        start += rows
+    assert start == table.num_rows
+    description = {"reference": "visits@1", "name": "visits", "version": 1, "uri": "memory", "fingerprint": "f"}
+    return Source(table.num_rows, ds.dataset(paths, format="parquet"), description), paths
+
+
+def both(tmp_path: Path, spark: Any, asked: Request, table: pa.Table, monkeypatch: pytest.MonkeyPatch) -> list[Dataset]:
+    """The dataset as this process builds it, and as Spark does."""
+    from airflow_provider_mlfeat.jobs.dataset import spark as driver
+
+    monkeypatch.setattr("airflow_provider_mlfeat.dataset.build.SHARD_ROWS", SHARD_ROWS)
+    monkeypatch.setattr(driver, "BLOCK_ROWS", BLOCK_ROWS)
+    source, paths = stored(tmp_path / "rows", table)
+    (tmp_path / "scratch").mkdir()
+    stages = Stages()
+    build_dataset(asked, source, tmp_path / "local", tmp_path / "scratch", Stages())
+    build_dataset(
+        asked, source, tmp_path / "spark", tmp_path / "scratch", stages,
+        lambda folder: driver.SparkWalker(spark, source, paths, folder, stages),
+    )  # fmt: skip
+    assert stages.names[-3:] == ["encode", "assemble", "digest"]
+    return [Dataset.open(tmp_path / name) for name in ("local", "spark")]
+
+
+ASKED = {
+    "time": request("time", time="at"),
+    "key": request("key", groups=("customer",), fields=(*FIELDS, Field("hour", "at", "part", part="hour"))),
+    "recommended": request("random", profile="recommended", fields=()),
+    "values alone": request("time", profile="numeric", fields=(), drop=("shop", "top", "customer"), time="at"),
+    "in order": request("random", shuffle=False),
+    "faithful": Request("bought", request("positional").split, "faithful", shuffle=False),
+    "faithful, shuffled": Request("bought", request("positional").split, "faithful"),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_spark_builds_the_same_bytes(tmp_path: Path, spark: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    local, distributed = both(tmp_path, spark, ASKED[name], visits(ROWS), monkeypatch)
+    assert distributed.encoder.fingerprint == local.encoder.fingerprint
+    assert distributed.manifest == local.manifest
+    distributed.check()
+    assert len(local.manifest.shards) == (1 if not ASKED[name].shuffle else 7)
+    assert sorted(path.name for path in distributed.folder.iterdir()) == sorted(
+        path.name for path in local.folder.iterdir()
+    )
+
+
+def test_what_leaks_is_found_on_spark_too(tmp_path: Path, spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = visits(ROWS - 40)
+    table = pa.concat_tables([table, table.slice(0, 40)])
+    knowing = pa.array(["yes" if one else "no" for one in table.column("bought").to_pylist()])
+    table = table.append_column("knowing", knowing)
+    asked = request("random", strict=False, groups=("customer",), fields=(*FIELDS, Field("k", "knowing", "vocabulary")))
+    local, distributed = both(tmp_path, spark, asked, table, monkeypatch)
+    assert local.manifest.warnings == distributed.manifest.warnings
+    assert [warning.split(":")[0] for warning in distributed.manifest.warnings][:1] == [
+        "key 'request' does not identify a row"
+    ]
+    assert len(distributed.manifest.warnings) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ("bought", {}, "label column 'bought' is NULL in row 4000"),
+        ("at", {"split": "time"}, "time column 'at' is NULL in"),
+        ("amount", {}, "column 'amount' is NaN or infinite|'amount'"),
+    ],
+)
+def test_a_mistake_on_a_worker_is_one_sentence(
+    tmp_path: Path, spark: Any, change: str, options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_mlfeat.jobs.dataset.spark import SparkWalker
+
+    table = visits(ROWS)
+    values = table.column(change).to_pylist()
+    values[4_000] = float("inf") if change == "amount" else None
+    place = table.column_names.index(change)
+    source, paths = stored(
+        tmp_path / "rows", table.set_column(place, change, pa.array(values, table.schema.field(place).type))
+    )
+    (tmp_path / "scratch").mkdir()
+    stages = Stages()
+    with pytest.raises(UserError, match=message) as caught:
+        build_dataset(
+            request(**options), source, tmp_path / "out", tmp_path / "scratch", stages,
+            lambda folder: SparkWalker(spark, source, paths, folder, stages),
+        )  # fmt: skip
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_pass_that_finds_moments_needs_no_order() -> None:
+    from airflow_provider_mlfeat.dataset.moments import MomentsPass
+
+    random = np.random.default_rng(5)
+    # As far apart as whole numbers get, with many that are equal.
+    moments = np.concatenate(([-(2**63), 2**63 - 1, 0, 0, 0], random.integers(-(10**12), 10**12, 3_000)))
+    random.shuffle(moments)
+    places = [0, 1, 700, 1_502, len(moments) - 1]
+    found = MomentsPass("at", places)
+    passes = 0
+    while not found.is_done:
+        for start in range(0, len(moments), 250):
+            found.add(pa.record_batch({"at": pa.array(moments[start : start + 250])}), start)
+        found.narrow()
+        passes += 1
+    assert passes <= 6
+    ordered = np.sort(moments)
+    assert (found.finish().first, found.finish().at) == (ordered[0], tuple(ordered[places].tolist()))
+
+
+def test_workers_find_all_they_need_in_the_archive(tmp_path: Path) -> None:
+    from airflow_provider_mlfeat.jobs.dataset.shipping import dataset_room_archive
+
+    archive = dataset_room_archive(tmp_path)
+    assert dataset_room_archive(tmp_path) == archive
+    script = "import airflow_provider_mlfeat.dataset.partitions as p; print(p.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(archive)}
+    said = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.startswith(str(archive))
