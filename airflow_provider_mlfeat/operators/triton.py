@@ -116,6 +116,8 @@ class DeployTritonModelOperator(TritonRolloutOperator):
         ``queue_delay_us``, ``queue_size``, ``queue_timeout_us``, ``cache``, ``environment``. (templated)
     :param canary: how it is tried before the switch: ``share``, ``seconds``, ``rate``, ``max_error_share``,
         ``max_p99_ms``; None tries nothing. (templated)
+    :param raw_features: whether a second model, named like the first with ``_raw`` behind, takes raw features and
+        encodes them inside the server. Once it is live, it stays in step.
     :param keep: how many earlier versions stay loaded. (templated)
     :param keep_files: how many earlier versions stay in the repository. (templated)
     :param tolerance: how far an answer to a golden row may be off. (templated)
@@ -141,6 +143,7 @@ class DeployTritonModelOperator(TritonRolloutOperator):
         mlflow_conn_id: str = "mlfeat_mlflow_default",
         tuning: dict[str, Any] | None = None,
         canary: dict[str, Any] | None = None,
+        raw_features: bool = False,
         keep: int | str = 1,
         keep_files: int | str = 5,
         tolerance: float | str = 1e-5,
@@ -153,6 +156,7 @@ class DeployTritonModelOperator(TritonRolloutOperator):
         self.mlflow_conn_id = mlflow_conn_id
         self.tuning = tuning
         self.canary = canary
+        self.raw_features = raw_features
         self.keep = keep
         self.keep_files = keep_files
         self.tolerance = tolerance
@@ -177,6 +181,7 @@ class DeployTritonModelOperator(TritonRolloutOperator):
             **({} if self.model else {"tracking": self._tracking_document()}),
             "tuning": dict(self.tuning or {}),
             "canary": dict(self.canary or {}),
+            "raw_features": self.raw_features,
             "keep": number(int, self.keep, "keep"),
             "keep_files": number(int, self.keep_files, "keep_files"),
             "tolerance": number(float, self.tolerance, "tolerance"),

@@ -84,7 +84,7 @@ def measure_roll_outs(
             began = time.perf_counter()
             rollout.roll_back()
             rollbacks.append(time.perf_counter() - began)
-            rollout._wait_gone(frozenset({1}), 30)
+            rollout.wait_gone(frozenset({1}), 30)
             rollout.directory.remove_version(2)
         time.sleep(1)
     say(f"{load.sent} requests, slowest {max(load.latencies):.3f} s, first deploy {first.seconds:.2f} s")
@@ -102,7 +102,8 @@ def latencies(rollout: Rollout, server: LocalServer, model: ServedModel, seconds
     """One client that sends one row at a time, beside the same model in this process."""
     rollout.deploy(model, 1)
     client, golden, session = TritonClient(server.grpc_address, Access("grpc")), model.golden_rows(), bare(model)
-    taken, bare_taken, row, until = [], [], 0, time.monotonic() + seconds
+    taken, bare_taken = list[float](), list[float]()
+    row, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
         inputs = golden.row(row)
         for target, answer_one in (

@@ -132,7 +132,7 @@ def test_the_oldest_versions_are_pruned(rollout: Rollout, models: Models) -> Non
     for version in (1, 2, 3, 4):
         done = rollout.deploy(models(1 + version % 2), version, keep_files=2)
         # What is on its way out of a server is not removed yet, but by a later roll-out.
-        rollout._wait_gone(frozenset(done.state.loaded), 20)
+        rollout.wait_gone(frozenset(done.state.loaded), 20)
     assert done.removed == (1,)
     assert (rollout.directory.versions(), held(rollout)) == ([2, 3, 4], [{3, 4}])
 

@@ -40,6 +40,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     deploy.add_argument("--version", default="", metavar="N", help="its number; the default finds one")
     deploy.add_argument("--canary", default="{}", metavar="JSON", help='such as {"share": 0.1, "seconds": 60}')
     deploy.add_argument("--tuning", default="{}", metavar="JSON", help='such as {"instances": 2}')
+    deploy.add_argument("--raw-features", action="store_true", help="also NAME_raw, which encodes inside the server")
     rollback = commands.add_parser("rollback", help="go back to an earlier version")
     rollback.add_argument("--version", type=int, metavar="N", help="the default is the one before")
     rollback.add_argument("--reason", default="", help="why, for the record")
@@ -135,6 +136,7 @@ def _deploy(options: argparse.Namespace) -> int:
         model_version=options.version,
         canary=_json(options.canary, "--canary"),
         tuning=_json(options.tuning, "--tuning"),
+        raw_features=options.raw_features,
     )
 
 

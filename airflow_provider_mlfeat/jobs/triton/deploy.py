@@ -71,6 +71,8 @@ class DeployTritonModelSpec(RolloutSpec):
     :param tracking: which MLflow the registered model is in.
     :param tuning: how servers run it.
     :param canary: how it is tried before it goes live.
+    :param raw_features: whether a second model, NAME_raw, takes raw features and encodes them inside the server; once
+        it is live, it stays in step.
     :param keep: how many earlier versions stay loaded, to go back to at once.
     :param keep_files: how many earlier versions stay in the repository.
     :param tolerance: how far an answer to a golden row may be off.
@@ -83,6 +85,7 @@ class DeployTritonModelSpec(RolloutSpec):
     tracking: TrackingSpec = TrackingSpec()
     tuning: TuningSpec = TuningSpec()
     canary: CanarySpec = CanarySpec()
+    raw_features: bool = False
     keep: int = Field(default=1, ge=0)
     keep_files: int = Field(default=5, ge=0)
     tolerance: float = Field(default=1e-5, ge=0)
@@ -144,7 +147,7 @@ class DeployTritonModelJob(Job[DeployTritonModelSpec, DeployTritonModelResult]):
         )
         origin = {"model_name": spec.model_name, "model_version": str(registered or ""), "folder": folder}
         with spec.fleet(context.secrets) as fleet:
-            done = spec.rollout(fleet, context).deploy(
+            done = spec.rollout(fleet, context, raw_features=spec.raw_features).deploy(
                 model,
                 version,
                 tuning=Tuning(**spec.tuning.model_dump()),

@@ -13,6 +13,7 @@ from airflow_provider_mlfeat.jobs.spec import JobContext, JobResult, JobSpec
 from airflow_provider_mlfeat.serving.triton.client import Access
 from airflow_provider_mlfeat.serving.triton.fleet import Fleet
 from airflow_provider_mlfeat.serving.triton.live_state import LiveState
+from airflow_provider_mlfeat.serving.triton.raw_front import RawFront
 from airflow_provider_mlfeat.serving.triton.repository import ModelRepository
 from airflow_provider_mlfeat.serving.triton.rollout import Patience, Rollout
 
@@ -63,11 +64,18 @@ class RolloutSpec(TritonSpec):
     lock_seconds: float = Field(default=600.0, ge=0)
     drain_seconds: float = Field(default=0.0, ge=0)
 
-    def rollout(self, fleet: Fleet, context: JobContext) -> Rollout:
-        """The model's roll-out."""
+    def rollout(self, fleet: Fleet, context: JobContext, *, raw_features: bool = False) -> Rollout:
+        """The model's roll-out; a front for raw features that is live goes with it.
+
+        :param fleet: the servers.
+        :param context: of the job.
+        :param raw_features: whether to bring such a front live.
+        """
         patience = Patience(self.load_seconds, self.lock_seconds, self.drain_seconds)
         directory = ModelRepository(self.repository).model(self.triton_model)
-        return Rollout(directory, fleet, context.progress, context.cancellation.check, patience)
+        made = Rollout(directory, fleet, context.progress, context.cancellation.check, patience)
+        made.companion = RawFront(made, context.scratch, raw_features)
+        return made
 
 
 class RolloutResult(JobResult):

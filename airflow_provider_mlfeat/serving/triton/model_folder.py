@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.serving.triton.tensors import Array
 
 MANIFEST = "model.json"
-GOLDEN_INPUTS = {"INPUT_0": "ids", "INPUT_1": "values"}
+GOLDEN_INPUTS = {"INPUT_0": "ids", "INPUT_1": "values", "FEATURES": "features"}
+# The kind of a model that encodes raw features inside the server.
+RAW_FEATURES = "raw_features"
 # What a server needs of each kind of backend; of ONNX models also the files with weights beside them.
 _FILES = {"python": ("model.onnx", "golden.npz"), "onnxruntime": ("model.onnx",), "pytorch": ("model.pt",)}
+_FRONT_FILES = ("front.json", "encoder.bin", "encoder_code.zip", "golden.npz")
+_BACKEND_FILES = Path(__file__).parent / "python_backend"
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,18 @@ class ServedModel:
         """What it gives."""
         return _tensors(self.manifest["outputs"])
 
+    @property
+    def backend_file(self) -> Path:
+        """What runs it inside the python backend."""
+        return _BACKEND_FILES / ("raw_features.py" if self.manifest.get("kind") == RAW_FEATURES else "model.py")
+
     def files_for(self, backend: str) -> dict[str, Path]:
         """The files that a server needs, by name.
 
         :param backend: which backend serves it.
         :raises UserError: the model lacks one.
         """
-        names = list(_FILES[backend])
+        names = list(_FRONT_FILES if self.manifest.get("kind") == RAW_FEATURES else _FILES[backend])
         if "model.onnx" in names:
             names += [name for name in self.manifest["files"] if name.startswith("model.onnx") and name not in names]
         found = {name: self.folder / name for name in names}

@@ -34,7 +34,6 @@ _OURS = "0"
 _STATE = "state.json"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LOOK_SECONDS = 0.1
-_BACKEND_FILE = Path(__file__).parent / "python_backend" / "model.py"
 
 
 class ModelRepository:
@@ -122,7 +121,7 @@ class ModelDirectory:
                 model.require_intact(name, staging / name)
                 digests[name] = model.manifest["files"][name]
             if backend == "python":
-                shutil.copyfile(_BACKEND_FILE, staging / "model.py")
+                shutil.copyfile(model.backend_file, staging / "model.py")
                 # Where Python would keep compiled code: a folder that changes makes Triton load the version anew at
                 # the next call, although nothing about it is different.
                 (staging / "__pycache__").touch()

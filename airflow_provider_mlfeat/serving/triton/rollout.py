@@ -38,6 +38,16 @@ class Watcher(Protocol):
     def metric(self, **values: float | int | str) -> None: ...
 
 
+class Companion(Protocol):
+    """Another model that goes live and comes back in step with this one."""
+
+    def deploy(self, model: ServedModel, version: int, tuning: Tuning, **options: Any) -> None: ...
+    def roll_back(self, version: int, reason: str) -> None: ...
+    def unload(self) -> None: ...
+    def settle(self) -> None: ...
+    def undo(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long things may take.
@@ -97,6 +107,7 @@ class Rollout:
         self.watcher = watcher
         self.check = check
         self.patience = patience or Patience()
+        self.companion: Companion | None = None
 
     def deploy(
         self,
@@ -123,6 +134,7 @@ class Rollout:
         """
         _require_version(version)
         tuning, probation, golden = tuning or Tuning(), probation or Probation(), model.golden_rows()
+        options = {"keep": keep, "keep_files": keep_files, "tolerance": tolerance, "origin": origin}
         with self._locked():
             began = time.monotonic()
             self.watcher.stage("deploy", 5, "steps")
@@ -135,6 +147,8 @@ class Rollout:
             configuration = self._configuration(before, model, version, tuning, (*kept, version))
             if before.live == version and before.canary is None and _same(before.configuration, configuration):
                 difference = self._prove(version, golden, tolerance)
+                if self.companion is not None:
+                    self.companion.deploy(model, version, tuning, **options)
                 log.info("'%s' serves version %d already; its golden rows agree", self.name, version)
                 return Deployed(before, False, difference, time.monotonic() - began)
             wanted = (*before.loaded, version)
@@ -149,6 +163,8 @@ class Rollout:
                 log.info("version %d of '%s' answers right after %.2f s", version, self.name, seconds)
                 trial = self._try_out(before, version, golden, probation, tolerance, beside)
                 self.check()
+                if self.companion is not None:
+                    self.companion.deploy(model, version, tuning, **options)
                 # A server may have restarted meanwhile, without the version.
                 self.fleet.wait_ready(self.name, version, 0, self.check)
                 after = self.directory.state().changed(
@@ -199,6 +215,8 @@ class Rollout:
                     beside = with_versions(configuration, {*state.loaded, target})
                     self.fleet.load(self.name, beside, self.patience.load_seconds)
                 self.fleet.wait_ready(self.name, target, self.patience.load_seconds, self.check)
+                if self.companion is not None:
+                    self.companion.roll_back(target, reason)
                 after = state.changed(
                     "roll_back",
                     reason,
@@ -224,11 +242,13 @@ class Rollout:
         with self._locked():
             state = self.directory.state()
             if version is None:
+                if self.companion is not None:
+                    self.companion.unload()
                 after = state.changed("unload", live=None, previous=None, loaded=(), canary=None)
                 self.directory.write_state(after)
                 (self.directory.path / "config.pbtxt").unlink(missing_ok=True)
                 self.fleet.each(f"Unloading '{self.name}'", lambda client: client.unload(self.name))
-                self._wait_gone(frozenset(), self.patience.load_seconds)
+                self.wait_gone(frozenset(), self.patience.load_seconds)
                 return after
             if version == state.live:
                 raise UserError(
@@ -272,7 +292,7 @@ class Rollout:
         if any(versions != set(state.loaded) for versions in ready.values()):
             log.warning("'%s': the servers do not hold what was live; loading it again", self.name)
             self.fleet.load(self.name, state.configuration, self.patience.load_seconds)
-            self._wait_gone(frozenset(state.loaded), self.patience.load_seconds)
+            self.wait_gone(frozenset(state.loaded), self.patience.load_seconds)
         return state
 
     def _require_backend(self, state: LiveState, backend: str) -> None:
@@ -334,6 +354,8 @@ class Rollout:
         """Let go what the record no longer names; the change has happened, so a failure here is only told."""
         if self.patience.drain_seconds:
             time.sleep(self.patience.drain_seconds)
+        if self.companion is not None:
+            self.companion.settle()
         try:
             self.fleet.load(self.name, state.configuration, self.patience.load_seconds)
         except MlfeatError as error:
@@ -342,6 +364,8 @@ class Rollout:
     def _undo(self, before: LiveState, version: int, written: bool, error: BaseException) -> None:
         """Bring back what was, on every server that can be reached; the error that led here stays the error."""
         log.warning("undoing: %s", str(error) or type(error).__name__)
+        if self.companion is not None:
+            self.companion.undo()
         if before.live is None:
             undone = self.fleet.try_each(lambda client: client.unload(self.name))
         else:
@@ -357,14 +381,14 @@ class Rollout:
             self.directory.write_state(restored.changed("undo", str(error)[:500]))
         if written and version not in before.loaded:
             try:
-                self._wait_gone(frozenset(before.loaded), min(10.0, self.patience.load_seconds), reachable=True)
+                self.wait_gone(frozenset(before.loaded), min(10.0, self.patience.load_seconds), reachable=True)
                 self.directory.remove_version(version)
             except MlfeatError as failure:
                 log.warning("the files of version %d stay in the repository: %s", version, failure)
         if before.live is not None:
             log.info("'%s' goes on with version %d", self.name, before.live)
 
-    def _wait_gone(self, wanted: frozenset[int], seconds: float, *, reachable: bool = False) -> None:
+    def wait_gone(self, wanted: frozenset[int], seconds: float, *, reachable: bool = False) -> None:
         """Wait until servers hold nothing but the wanted versions.
 
         :param wanted: the versions.
