@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
@@ -44,7 +45,7 @@ class ServiceHook(BaseHook, Generic[SettingsType]):
     def settings(self) -> SettingsType:
         """What the connection says, parsed once; its secrets are masked in every log from then on."""
         settings = self._parse(ConnectionFields(self.get_connection(self.connection_id), self.conn_type))
-        for secret in settings.secrets:
+        for secret in _spellings(settings):
             mask_secret(secret)
         return settings
 
@@ -54,6 +55,8 @@ class ServiceHook(BaseHook, Generic[SettingsType]):
             return True, self._check()
         except (MlfeatError, AirflowException) as error:
             return False, self._without_secrets(str(error))
+        except ModuleNotFoundError as error:
+            return False, f"this machine lacks the Python package '{error.name}', which the connection needs"
         except Exception as error:  # noqa: BLE001  # whatever it is, the form shows a sentence
             return False, self._without_secrets(f"unexpected {type(error).__name__}: {error}")
 
@@ -67,6 +70,12 @@ class ServiceHook(BaseHook, Generic[SettingsType]):
 
     def _without_secrets(self, text: str) -> str:
         settings = self.__dict__.get("settings")
-        for secret in settings.secrets if settings else ():
+        for secret in _spellings(settings) if settings else ():
             text = text.replace(secret, "***")
         return text
+
+
+def _spellings(settings: Settings) -> list[str]:
+    """The secrets as they may stand in a text: as they are, and as part of a URI; the longest first."""
+    there = [secret for secret in settings.secrets if secret]
+    return sorted({*there, *(quote(secret, safe="") for secret in there)}, key=len, reverse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,4 +67,30 @@ class LogTail:
             return []
         complete = added[: added.rfind(b"\n") + 1]
         self._offset += len(complete)
-        return complete.decode("utf-8", errors="replace").splitlines()
+        return _lines(complete)
+
+
+def last_lines(path: Path, count: int, most_bytes: int = 1 << 18) -> list[str]:
+    """The last complete lines of a file, however long it is; none where there is no file.
+
+    :param path: the file.
+    :param count: how many lines.
+    :param most_bytes: how much of the file is read at the most.
+    """
+    try:
+        with path.open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
+            file.seek(start)
+            end = file.read(most_bytes)
+    except FileNotFoundError:
+        return []
+    if start:
+        # What the reading began in the middle of.
+        end = end[end.find(b"\n") + 1 :]
+    return _lines(end[: end.rfind(b"\n") + 1])[-count:]
+
+
+def _lines(text: bytes) -> list[str]:
+    """Lines without their ends. A record keeps separators such as U+2028 in its text: they end no line."""
+    lines = text.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines[:-1]

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse
 
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.directory import JobDirectory
-from airflow_provider_mlfeat.jobs.logs import LogTail, parse_line
+from airflow_provider_mlfeat.jobs.logs import last_lines, parse_line
 from airflow_provider_mlfeat.jobs.progress import Snapshot
 
 _LOG_LINES = 200
@@ -33,23 +33,29 @@ _REPORT_HEADERS = {
 
 
 def create_app() -> FastAPI:
-    """The app. Every route asks for the right to read the tasks of the job's DAG."""
+    """The app. Every route asks for the rights to read what it shows of the job's DAG."""
     app = FastAPI(title="MLfeat", docs_url=None, redoc_url=None, openapi_url=None)
-    can_read = [Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE))]
+    # A result is what the task leaves in XCom, and a report is part of it.
+    can_see_result = [_can_read(DagAccessEntity.TASK_INSTANCE), _can_read(DagAccessEntity.XCOM)]
+    can_see_all = [*can_see_result, _can_read(DagAccessEntity.TASK_LOGS)]
 
-    @app.get("/dags/{dag_id}/jobs/{job_id}", response_class=HTMLResponse, dependencies=can_read)
+    @app.get("/dags/{dag_id}/jobs/{job_id}", response_class=HTMLResponse, dependencies=can_see_all)
     def job_page(dag_id: str, job_id: str) -> str:
         return render(job_document(dag_id, job_id))
 
-    @app.get("/dags/{dag_id}/jobs/{job_id}/status", dependencies=can_read)
+    @app.get("/dags/{dag_id}/jobs/{job_id}/status", dependencies=can_see_all)
     def job_status(dag_id: str, job_id: str) -> dict[str, Any]:
         return job_document(dag_id, job_id)
 
-    @app.get("/dags/{dag_id}/jobs/{job_id}/report", response_class=HTMLResponse, dependencies=can_read)
+    @app.get("/dags/{dag_id}/jobs/{job_id}/report", response_class=HTMLResponse, dependencies=can_see_result)
     def job_report(dag_id: str, job_id: str) -> HTMLResponse:
         return HTMLResponse(report_page(job_document(dag_id, job_id)), headers=_REPORT_HEADERS)
 
     return app
+
+
+def _can_read(entity: DagAccessEntity) -> Any:
+    return Depends(requires_access_dag("GET", entity))
 
 
 def job_document(dag_id: str, job_id: str) -> dict[str, Any]:
@@ -61,7 +67,7 @@ def job_document(dag_id: str, job_id: str) -> dict[str, Any]:
     origin = directory.read("origin")
     if origin is None or origin.get("dag_id") != dag_id:
         raise HTTPException(404, f"no job '{job_id}' of DAG '{dag_id}' in the state directory of this host")
-    lines = [parse_line(line) for line in LogTail(directory.log_path).read()[-_LOG_LINES:]]
+    lines = [parse_line(line) for line in last_lines(directory.log_path, _LOG_LINES)]
     state = directory.outcome()
     return {
         "job_id": job_id,

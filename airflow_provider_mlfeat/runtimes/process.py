@@ -16,7 +16,7 @@ from pathlib import Path
 import airflow_provider_mlfeat
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.directory import JobDirectory, State
-from airflow_provider_mlfeat.jobs.logs import LogTail, parse_line
+from airflow_provider_mlfeat.jobs.logs import last_lines, parse_line
 from airflow_provider_mlfeat.runtimes.runtime import Handle, Submission, directory_of
 from airflow_provider_mlfeat.runtimes.settings import Process
 
@@ -122,7 +122,7 @@ class ProcessRuntime:
     def explain_loss(self, handle: Handle) -> str:
         """The last words of the log, or that there were none."""
         directory = directory_of(handle)
-        lines = [parse_line(line)[1] for line in LogTail(directory.log_path).read()[-3:]]
+        lines = [parse_line(line)[1] for line in last_lines(directory.log_path, 3)]
         last = f"; its last lines: {' | '.join(lines)}" if lines else ""
         return f"the process of job {handle['job_id']} is gone without a result (killed, or out of memory){last}"
 
