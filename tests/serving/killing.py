@@ -95,11 +95,11 @@ def kill_servers(folder: Path, points: int, seed: int) -> int:
     return len(acknowledged)
 
 
-def serve(folder: Path, port: int, workers: int = 1) -> subprocess.Popen[bytes]:
+def serve(folder: Path, port: int, workers: int = 1, *options: str) -> subprocess.Popen[bytes]:
     """`mlfeat serve`, in a process group of its own, when it answers."""
     command = [sys.executable, "-m", "airflow_provider_mlfeat.jobs.command", "serve", "--store", str(folder)]
     process = subprocess.Popen(
-        [*command, "--port", str(port), "--workers", str(workers)],
+        [*command, "--port", str(port), "--workers", str(workers), *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=ROOT,

@@ -44,6 +44,7 @@ def execute(options: argparse.Namespace) -> int:
         token_from_environment,
     )
     from airflow_provider_mlfeat.serving.server.stores import check_store
+    from airflow_provider_mlfeat.serving.server.workers import FOLDER_VARIABLE
 
     if not options.store:
         raise UserError("name the online store: --store FOLDER or --store redis://host:port/database")
@@ -57,9 +58,11 @@ def execute(options: argparse.Namespace) -> int:
         print("warning: this server can be reached from elsewhere, and asks nobody for a token")
     check_store(settings.store)
     os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
-    with tempfile.TemporaryDirectory(prefix="mlfeat-metrics-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mlfeat-serve-") as folder:
         if settings.workers > 1:
-            metrics.prepare_directory(Path(folder))
+            metrics.prepare_directory(Path(folder) / "metrics")
+            os.environ[FOLDER_VARIABLE] = str(Path(folder) / "workers")
+            Path(os.environ[FOLDER_VARIABLE]).mkdir()
         uvicorn.run(
             "airflow_provider_mlfeat.serving.server.app:create_app",
             factory=True,

@@ -78,10 +78,11 @@ class ServerPlace(Document):
             said = self.ask(url, "GET", "/services", secrets)
         except TransientError as error:
             return str(error)
-        live = {one["service"]: one["release"] for one in said["services"]}
-        if live.get(release.service) == release.number:
-            return ""
-        return str(said["failures"].get(release.service) or f"it answers with release {live.get(release.service)}")
+        from airflow_provider_mlfeat.serving.server.workers import missing
+
+        # One worker answers, and tells of all of them.
+        reasons = missing(said["workers"], release.service, release.number)
+        return reasons[0] if reasons else ""
 
 
 def triton_headers(secrets: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -22,6 +22,7 @@ from airflow_provider_mlfeat.serving.server.batching import Batcher
 from airflow_provider_mlfeat.serving.server.failures import COME_BACK, BadRequestError, RefusalError
 from airflow_provider_mlfeat.serving.server.request_log import RequestLog
 from airflow_provider_mlfeat.serving.server.settings import ServerSettings, triton_headers_from_environment
+from airflow_provider_mlfeat.serving.server.workers import Workers
 
 if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.features import Served
@@ -121,6 +122,7 @@ class Live:
         self._live: dict[str, LiveRelease] = {}
         self._revision = _NEVER
         self.failures: dict[str, str] = {}
+        self.workers = Workers.of_environment()
         self._refreshing = threading.Lock()
 
     def get(self, service: str) -> LiveRelease:
@@ -168,6 +170,7 @@ class Live:
                 if old is not None:
                     # Requests that are being answered hold the old one; it only has to outlive their deadline.
                     threading.Timer(self._settings.deadline + 1, old.close).start()
+            self.workers.note({name: one.release.number for name, one in self._live.items()}, self.failures)
             if complete:
                 self._revision = revision
 
@@ -187,6 +190,7 @@ class Live:
 
     def close(self) -> None:
         """Write logs, end threads, close the store."""
+        self.workers.leave()
         for one in self._live.values():
             one.close()
         self.features.close()

@@ -105,7 +105,8 @@ async def services(request: Request) -> Response:
         }
         for name, one in live.all().items()
     ]
-    return Response(write_json({"services": found, "failures": live.failures}), media_type="application/json")
+    document = {"services": found, "failures": live.failures, "workers": live.workers.all()}
+    return Response(write_json(document), media_type="application/json")
 
 
 @router.post(
@@ -115,7 +116,10 @@ async def services(request: Request) -> Response:
     summary="Exchange deployment and model of a service",
 )
 async def update(request: Request) -> Response:
-    """Prepares the new release, replays its golden rows, and only then makes it live; a failure changes nothing."""
+    """Prepares the new release, replays its golden rows, and only then makes it live; a failure changes nothing.
+
+    The answer comes when every worker of this server answers with the release.
+    """
     state = request.app.state
     if state.token is None:
         raise RefusalError(403, "updates need a server that was started with a bearer token")
@@ -129,5 +133,8 @@ async def update(request: Request) -> Response:
     except MlfeatError as error:
         raise RefusalError(503, f"nothing was changed: {error}", headers={"Retry-After": "5"}) from None
     await asyncio.to_thread(state.live.refresh)
+    reason = await asyncio.to_thread(updating.wait_for_workers, state.live, release)
+    if reason:
+        raise RefusalError(503, f"release {release.name} is live, but {reason}", headers={"Retry-After": "5"})
     answer = {"code": 0, "msg": "ok", "service": release.service, "release": release.number}
     return Response(write_json(answer), media_type="application/json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,15 @@ from airflow_provider_mlfeat.online.deployments import find_deployment
 from airflow_provider_mlfeat.serving import releases
 from airflow_provider_mlfeat.serving.releases import ModelReference, Release
 from airflow_provider_mlfeat.serving.server.failures import BadRequestError
+from airflow_provider_mlfeat.serving.server.workers import missing
 from airflow_provider_mlfeat.training.model_folder import read_manifest
 
 if TYPE_CHECKING:
     from airflow_provider_mlfeat.serving.server.live import Live
     from airflow_provider_mlfeat.serving.server.settings import ServerSettings
 
+# A worker looks several times a second, and then loads the model and replays its golden rows.
+_WORKER_SECONDS = 10.0
 FIELDS = ("service", "database", "deployment", "model_name", "model_version")
 
 
@@ -60,6 +64,24 @@ def update(live: Live, settings: ServerSettings, wanted: dict[str, str]) -> Rele
     added = releases.add_release(documents, release)
     releases.switch(documents, service, added.number)
     return added
+
+
+def wait_for_workers(live: Live, release: Release, seconds: float = _WORKER_SECONDS) -> str:
+    """Why not every worker answers with a release; empty when all do, or when another one has become live since.
+
+    :param live: of the worker that was asked.
+    :param release: that was made live.
+    :param seconds: how long to wait.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        workers = live.workers.all()
+        reasons = missing(workers, release.service, release.number)
+        if not reasons or releases.service(live.store.documents, release.service).live != release.number:
+            return ""
+        if time.monotonic() > deadline:
+            return f"{len(reasons)} of {len(workers)} workers do not answer with it after {seconds:g} s: {reasons[0]}"
+        time.sleep(0.02)
 
 
 def fetch(settings: ServerSettings, name: str, version: str) -> ModelReference:
