@@ -15,6 +15,7 @@ from airflow_provider_mlfeat.engine.expressions import EvaluationContext
 from airflow_provider_mlfeat.engine.features import Settings
 from airflow_provider_mlfeat.engine.history import HistoryStore, Lookup
 from airflow_provider_mlfeat.engine.pruning import prune
+from airflow_provider_mlfeat.engine.request_long import long_frames
 from airflow_provider_mlfeat.engine.request_nodes import Compiler, Request
 from airflow_provider_mlfeat.engine.requirements import Requirement, requirements_of, table_schemas
 from airflow_provider_mlfeat.sql import plan
@@ -41,7 +42,7 @@ class RequestProgram:
         # Every float has 32 bits, however the caller wrote it.
         self._floats = {place for place, column in enumerate(self._schema) if column.type == FLOAT}
         settings = Settings(EvaluationContext(query.time_zone), threads=1, slide=False)
-        compiler = Compiler(store, self._source, settings, query.null_join_keys, self._schema)
+        compiler = Compiler(store, self._source, settings, query.null_join_keys, self._schema, long_frames(query))
         self._node = compiler.compile(root) if compiler.is_single(root) else None
         self._root, self._executor = root, compiler.executor
         self._lookups = [prefetch.lookup for prefetch in compiler.prefetches]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -14,7 +15,9 @@ from airflow_provider_mlfeat.engine.features import Settings
 from airflow_provider_mlfeat.engine.history import HistoryStore, Lookup, Reach, SeriesKey, block_rows, widest
 from airflow_provider_mlfeat.engine.joins import join_rows
 from airflow_provider_mlfeat.engine.lineage import is_over, is_plain, name_of, origin_of, origins_of, reads, sources_of
+from airflow_provider_mlfeat.engine.partials import NotExactError
 from airflow_provider_mlfeat.engine.relations import Executor
+from airflow_provider_mlfeat.engine.request_long import LongFrame, LongStream, SummarizedStore, long_members
 from airflow_provider_mlfeat.engine.request_relations import RequestExecutor, StoredRows, rows_of_values
 from airflow_provider_mlfeat.engine.request_windows import FastStream, fast_stream
 from airflow_provider_mlfeat.engine.row_expressions import RowExpressions
@@ -40,6 +43,8 @@ class Request:
 
 
 Node = Callable[[Request], Values | None]
+# What computes features of a row, and which features of the relation these are.
+Stream = tuple[Callable[[Request, Values], list[Any]], Sequence[int]]
 
 
 class Prefetch:
@@ -71,13 +76,14 @@ class Compiler:
     :param settings: how expressions and features are evaluated.
     :param null_join_keys: ``match`` or ``never``.
     :param request_schema: the columns of the request table.
+    :param long_frames: windows that are computed from partial aggregates where the store keeps them.
     """
 
     def __init__(
         self, store: HistoryStore, request: tuple[str, str] | None, settings: Settings, null_join_keys: str,
-        request_schema: plan.Schema,
+        request_schema: plan.Schema, long_frames: Sequence[LongFrame] = (),
     ) -> None:  # fmt: skip
-        self.store, self.request, self.settings = store, request, settings
+        self.store, self.request, self.settings, self.long_frames = store, request, settings, long_frames
         self.null_join_keys, self.request_schema = null_join_keys, request_schema
         self.stored = StoredRows(store, settings, null_join_keys)
         self.executor = RequestExecutor(store, settings, null_join_keys, request, self.stored)
@@ -158,7 +164,7 @@ class Compiler:
     def _windows(self, relation: plan.Windows) -> Node:
         below = self.compile(relation.input)
         width = len(relation.input.schema)
-        streams = [self._stream(relation, number) for number in range(len(relation.streams))]
+        streams = self._streams(relation)
         members = [place for _, places in streams for place in places]
         evaluators = [evaluate for evaluate, _ in streams]
         order = [members.index(place) + width for place in range(len(relation.features))]
@@ -175,9 +181,30 @@ class Compiler:
 
         return run
 
-    def _stream(
-        self, relation: plan.Windows, number: int
-    ) -> tuple[Callable[[Request, Values], list[Any]], Sequence[int]]:
+    def _streams(self, relation: plan.Windows) -> list[Stream]:
+        """What computes the features: of long windows from partial aggregates, of the others stream by stream."""
+        long = self._long_streams(relation)
+        taken = {member for _, members in long for member in members}
+        rest = [place for place in range(len(relation.features)) if place not in taken]
+        others = _only(relation, rest)
+        used = {feature.stream for feature in others.features}
+        streams = [self._stream(others, number) for number in range(len(relation.streams)) if number in used]
+        return [*long, *((evaluate, [rest[place] for place in members]) for evaluate, members in streams)]
+
+    def _long_streams(self, relation: plan.Windows) -> list[Stream]:
+        streams: list[Stream] = []
+        store = self.store
+        if not self.long_frames or not isinstance(store, SummarizedStore):
+            return streams
+        for number, frame, members, long in long_members(relation, self.long_frames, self.request):
+            stream = LongStream(relation, number, frame, members, long, store)
+            if not store.prepare_partials(long.series, long.schema, stream.parts):
+                continue
+            by_row, _ = self._general_stream(_only(relation, members), number)
+            streams.append((_exact(stream, by_row), members))
+        return streams
+
+    def _stream(self, relation: plan.Windows, number: int) -> Stream:
         fast = fast_stream(relation, number, self.request, self.store, self.context)
         if fast is None:
             return self._general_stream(relation, number)
@@ -193,9 +220,7 @@ class Compiler:
 
         return run, stream.members
 
-    def _general_stream(
-        self, relation: plan.Windows, number: int
-    ) -> tuple[Callable[[Request, Values], list[Any]], Sequence[int]]:
+    def _general_stream(self, relation: plan.Windows, number: int) -> Stream:
         executor, schema, request_schema = self.executor, relation.input.schema, self.request_schema
 
         def run(request: Request, row: Values) -> list[Any]:
@@ -353,6 +378,27 @@ class Compiler:
             return Executor(lambda _: rows, self.settings, self.null_join_keys).rows(relation.right)
 
         return right_rows
+
+
+def _only(relation: plan.Windows, features: Sequence[int]) -> plan.Windows:
+    """The relation with these features alone; streams keep their numbers."""
+    if len(features) == len(relation.features):
+        return relation
+    width = len(relation.input.schema)
+    schema = relation.schema[:width] + tuple(relation.schema[width + place] for place in features)
+    return replace(relation, features=tuple(relation.features[place] for place in features), schema=schema)
+
+
+def _exact(
+    stream: LongStream, by_row: Callable[[Request, Values], list[Any]]
+) -> Callable[[Request, Values], list[Any]]:
+    def run(request: Request, row: Values) -> list[Any]:
+        try:
+            return stream(row)
+        except NotExactError:
+            return by_row(request, row)
+
+    return run
 
 
 def _plain_keys(relation: plan.Join) -> list[int] | None:

@@ -30,6 +30,7 @@ class Deployed:
     :param live: whether it answers requests that name no version.
     :param lacking: tables, as ``database.table``, that hold less history than it needs: they have to be loaded again.
     :param changed_output: whether its answers have other columns than those of the version that was live before.
+    :param from_rows: features of long windows that are computed from their rows all the same, with the reason.
     """
 
     deployment: Deployment
@@ -37,6 +38,7 @@ class Deployed:
     live: bool
     lacking: tuple[str, ...]
     changed_output: bool
+    from_rows: tuple[str, ...] = ()
 
 
 def deploy(
@@ -67,6 +69,8 @@ def deploy(
     :param replace: whether another query may take the place of the one that is live.
     :param switch: whether the new version becomes the live one.
     """
+    from airflow_provider_mlfeat.engine.request_long import long_frames
+
     d.check_name(name)
     options = {key: value for key, value in (options or {}).items() if key not in _STATEMENT_OPTIONS}
     model = dict(model or {})
@@ -102,6 +106,7 @@ def deploy(
             needs,
             model,
             datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            plan.long_windows,
         )
         d.add_version(editing, made)
         if switch:
@@ -112,7 +117,8 @@ def deploy(
     outputs = next((one.plan().schema for one in existing if one.version == before), plan.schema)
     made = store.documents.change(add)
     names = tuple(".".join(filter(None, table)) for table in lacking)
-    return Deployed(made, True, switch, names, outputs != plan.schema)
+    from_rows = tuple(feature for long in long_frames(plan) for feature in long.from_rows())
+    return Deployed(made, True, switch, names, outputs != plan.schema, from_rows)
 
 
 def switch(store: OnlineStore, reference: str, database: str = "") -> tuple[Deployment, int | None]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.online.documents import Document, Draft
 from airflow_provider_mlfeat.online.series import Need, TableName
 from airflow_provider_mlfeat.sql.errors import nearest_name
-from airflow_provider_mlfeat.sql.plan import Plan, Schema
+from airflow_provider_mlfeat.sql.plan import LongWindow, Plan, Schema
 
 if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.store import OnlineStore
@@ -36,6 +36,7 @@ class Deployment:
     :param model: the model that answers with these features: ``name``, ``version``, ``plan_id`` and what else its
         user wants to know; empty without one.
     :param created_at: when, in ISO 8601.
+    :param long_windows: the windows that are computed from partial aggregates.
     """
 
     database: str
@@ -48,6 +49,7 @@ class Deployment:
     needs: tuple[Need, ...]
     model: Mapping[str, Any]
     created_at: str
+    long_windows: tuple[LongWindow, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -61,7 +63,7 @@ class Deployment:
 
     def plan(self) -> Plan:
         """The plan."""
-        return Plan.from_json(self.plan_text)
+        return replace(Plan.from_json(self.plan_text), long_windows=self.long_windows)
 
     def tables(self) -> list[TableName]:
         """The tables that it reads."""
@@ -80,6 +82,7 @@ class Deployment:
             "needs": [need.to_document() for need in self.needs],
             "model": dict(self.model),
             "created_at": self.created_at,
+            "long_windows": [list(astuple(window)) for window in self.long_windows],
         }
 
     @classmethod
@@ -87,6 +90,7 @@ class Deployment:
         """The deployment of a JSON form."""
         given = {**document, "plan_text": document["plan"]}
         given["needs"] = tuple(Need.from_document(need) for need in document["needs"])
+        given["long_windows"] = tuple(LongWindow(*window) for window in document.get("long_windows", ()))
         return cls(**{name: given[name] for name in cls.__dataclass_fields__})
 
 

@@ -13,12 +13,13 @@ from airflow_provider_mlfeat.engine.lineage import is_over, name_of, reads, sour
 from airflow_provider_mlfeat.engine.pruning import prune
 from airflow_provider_mlfeat.engine.reading import inputs_of
 from airflow_provider_mlfeat.engine.request import RequestProgram
+from airflow_provider_mlfeat.engine.request_long import long_frames
 from airflow_provider_mlfeat.engine.request_relations import series_of
 from airflow_provider_mlfeat.engine.request_windows import fast_stream
 from airflow_provider_mlfeat.engine.requirements import Requirement, Use, requirements_of, table_schemas
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.strings import StringPool
-from airflow_provider_mlfeat.online.series import EVERYTHING, Need, Retention, TableName, union
+from airflow_provider_mlfeat.online.series import EVERYTHING, Buckets, Need, Retention, TableName, union
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 
@@ -45,7 +46,17 @@ def needs_of(query: plan.Plan, options: Mapping[str, bool | int | str] | None = 
     # A series that is asked for and that no requirement bounds is read in full.
     known = {_series(need) for need in found}
     found += [replace(need, retention=EVERYTHING) for need in asked if _series(need) not in known]
+    found += _with_buckets(query)
     return tuple(_widened(need, options or {}) for need in union(found))
+
+
+def _with_buckets(query: plan.Plan) -> Iterator[Need]:
+    """What long windows need besides their rows."""
+    for long in long_frames(query):
+        parts = tuple(sorted(map(plan.expression_to_text, long.parts())))
+        if parts:
+            need = _asked(long.series, long.schema)
+            yield replace(need, retention=Retention(), buckets=Buckets(long.bucket, parts))
 
 
 def _asked(series: SeriesKey, schema: plan.Schema) -> Need:

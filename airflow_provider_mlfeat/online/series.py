@@ -52,6 +52,40 @@ EVERYTHING = Retention(everything=True)
 
 
 @dataclass(frozen=True, slots=True)
+class Buckets:
+    """Partial aggregates that a series keeps besides its rows, so that long windows need not read these.
+
+    :param span: how long a bucket is, in units of the order column.
+    :param parts: the canonical texts of aggregates over the table's columns.
+    """
+
+    span: int
+    parts: tuple[str, ...]
+
+    def __or__(self, other: Buckets) -> Buckets:
+        """What serves both."""
+        return Buckets(min(self.span, other.span), tuple(sorted({*self.parts, *other.parts})))
+
+    def covers(self, other: Buckets) -> bool:
+        """Whether this serves whom the other one serves."""
+        return (self | other) == self
+
+    def to_document(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"span": self.span, "parts": list(self.parts)}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any] | None) -> Buckets | None:
+        """The buckets of a JSON form, if there are any."""
+        return None if document is None else cls(document["span"], tuple(document["parts"]))
+
+
+def wider(one: Buckets | None, other: Buckets | None) -> Buckets | None:
+    """What serves both, either of which may want none."""
+    return one | other if one is not None and other is not None else one or other
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """What somebody needs to have stored.
 
@@ -59,12 +93,14 @@ class Need:
     :param keys: the key columns; none is the whole table, in order of arrival.
     :param order: the time column; None is the order of arrival.
     :param retention: which rows of a key.
+    :param buckets: what is to be kept besides the rows.
     """
 
     table: TableName
     keys: tuple[str, ...] = ()
     order: str | None = None
     retention: Retention = EVERYTHING
+    buckets: Buckets | None = None
 
     def to_document(self) -> dict[str, Any]:
         """The JSON form."""
@@ -73,6 +109,7 @@ class Need:
             "keys": list(self.keys),
             "order": self.order,
             "retention": self.retention.to_document(),
+            "buckets": self.buckets and self.buckets.to_document(),
         }
 
     @classmethod
@@ -80,16 +117,18 @@ class Need:
         """The need of a JSON form."""
         database, table = document["table"]
         retention = Retention.from_document(document["retention"])
-        return cls((database, table), tuple(document["keys"]), document["order"], retention)
+        buckets = Buckets.from_document(document.get("buckets"))
+        return cls((database, table), tuple(document["keys"]), document["order"], retention, buckets)
 
 
 def union(needs: Iterable[Need]) -> list[Need]:
     """The needs with one per series, each as wide as all that ask for that series."""
-    found: dict[tuple[TableName, tuple[str, ...], str | None], Retention] = {}
+    found: dict[tuple[TableName, tuple[str, ...], str | None], Need] = {}
     for need in needs:
         key = (need.table, need.keys, need.order)
-        found[key] = found[key] | need.retention if key in found else need.retention
-    return [Need(*key, retention) for key, retention in found.items()]
+        known = found.get(key, need)
+        found[key] = Need(*key, known.retention | need.retention, wider(known.buckets, need.buckets))
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +140,7 @@ class Series:
     :param order: the time column; None is the order of arrival.
     :param retention: which rows of a key it keeps.
     :param filling: whether it is still being filled: it is written, and not read.
+    :param buckets: what it keeps besides the rows.
     """
 
     number: int
@@ -108,6 +148,7 @@ class Series:
     order: str | None
     retention: Retention
     filling: bool = False
+    buckets: Buckets | None = None
 
     @property
     def is_log(self) -> bool:
@@ -122,10 +163,13 @@ class Series:
             "order": self.order,
             "retention": self.retention.to_document(),
             "filling": self.filling,
+            "buckets": self.buckets and self.buckets.to_document(),
         }
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Series:
         """The series of a JSON form."""
         retention = Retention.from_document(document["retention"])
-        return cls(document["number"], tuple(document["keys"]), document["order"], retention, document["filling"])
+        buckets = Buckets.from_document(document.get("buckets"))
+        keys = tuple(document["keys"])
+        return cls(document["number"], keys, document["order"], retention, document["filling"], buckets)

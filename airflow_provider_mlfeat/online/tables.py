@@ -131,11 +131,16 @@ def with_needs(draft: Draft, table: StoredTable, needs: Sequence[Need]) -> Store
     series = []
     for need in sorted(wanted, key=lambda one: (one.keys, one.order or "")):
         old = table.find_series(need.keys, need.order)
-        if old is None or not old.retention.covers(need.retention):
-            series.append(Series(next_number(draft), need.keys, need.order, need.retention))
+        if old is None or not old.retention.covers(need.retention) or not _has_buckets(old, need):
+            series.append(Series(next_number(draft), need.keys, need.order, need.retention, buckets=need.buckets))
         else:
-            series.append(replace(old, retention=need.retention))
+            # More parts than are needed stay, because they have places in what is stored.
+            series.append(replace(old, retention=need.retention, buckets=need.buckets and old.buckets))
     return replace(table, series=tuple(series))
+
+
+def _has_buckets(series: Series, need: Need) -> bool:
+    return need.buckets is None or (series.buckets is not None and series.buckets.covers(need.buckets))
 
 
 def new_replacement(draft: Draft, table: StoredTable, purpose: str) -> tuple[StoredTable, StoredTable | None]:
@@ -172,8 +177,8 @@ def put_in_place(draft: Draft, made: StoredTable, source: Mapping[str, Any], arr
 
 def same_series(one: StoredTable, other: StoredTable) -> bool:
     """Whether two tables keep the same."""
-    return [(s.keys, s.order, s.retention) for s in one.series] == [
-        (s.keys, s.order, s.retention) for s in other.series
+    return [(s.keys, s.order, s.retention, s.buckets) for s in one.series] == [
+        (s.keys, s.order, s.retention, s.buckets) for s in other.series
     ]
 
 

@@ -57,7 +57,7 @@ class DeployFeaturesOperator(OnlineJobOperator):
 
     XCom, beside what every job returns: ``deployment`` (``name@3``), ``deployment_name``, ``deployment_version``,
     ``plan_id``, ``created``, ``live``, ``tables`` (list), ``lacking`` (list of tables that have to be loaded again),
-    ``changed_output`` and ``store``.
+    ``changed_output``, ``from_rows`` (features of LONG_WINDOWS that have no buckets) and ``store``.
 
     :param sql: a query or a DEPLOY statement, or a ``.sql`` file with one. (templated)
     :param name: of the deployment; None where the DEPLOY statement says it. (templated)

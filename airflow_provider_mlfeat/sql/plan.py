@@ -363,6 +363,18 @@ class Plan:
         return plan
 
 
+def expression_to_text(expression: Expression) -> str:
+    """The canonical text of an expression alone: equal ones have equal texts."""
+    return json.dumps(_encode(expression), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def expression_of_text(text: str) -> Expression:
+    """The expression of a canonical text."""
+    expression = _decode(json.loads(text))
+    assert isinstance(expression, Expression)
+    return expression
+
+
 _NODES: dict[str, type] = {
     node.kind: node
     for node in (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.deploying import Deployed
     from airflow_provider_mlfeat.sql.catalog import Catalog
     from airflow_provider_mlfeat.sql.plan import Plan
-    from airflow_provider_mlfeat.sql.statements import Deploy, Query
+    from airflow_provider_mlfeat.sql.statements import Deploy
 
 log = logging.getLogger("mlfeat.job")
 
@@ -74,6 +74,7 @@ class DeployFeaturesResult(JobResult):
     :param tables: the tables that it keeps history of.
     :param lacking: those of them that hold less history than it needs and have to be loaded again.
     :param changed_output: whether its answers have other columns than those of the version that was live before.
+    :param from_rows: features of long windows that are computed from rows all the same, with the reason.
     :param store: where the online store is.
     """
 
@@ -87,6 +88,7 @@ class DeployFeaturesResult(JobResult):
     tables: tuple[str, ...]
     lacking: tuple[str, ...]
     changed_output: bool
+    from_rows: tuple[str, ...] = ()
     store: str
 
 
@@ -110,7 +112,7 @@ class DeployFeaturesJob(Job[DeployFeaturesSpec, DeployFeaturesResult]):
         context.progress.stage("deploy", unit="steps")
         catalog = load_catalog(spec.store(context.secrets))
         statement = _with_options(parse_deploy(spec.sql, spec.name), spec.options)
-        plan = self._plan(spec, statement.query, catalog)
+        plan = self._plan(spec, statement, catalog)
         for warning in plan.warnings:
             log.warning("%s", warning)
         model = _model(spec)
@@ -143,19 +145,22 @@ class DeployFeaturesJob(Job[DeployFeaturesSpec, DeployFeaturesResult]):
             tables=tuple(join_name(*table) for table in one.tables()),
             lacking=done.lacking,
             changed_output=done.changed_output,
+            from_rows=done.from_rows,
             store=str(spec.online.address({})),
         )
 
-    def _plan(self, spec: DeployFeaturesSpec, query: Query, catalog: Catalog) -> Plan:
+    def _plan(self, spec: DeployFeaturesSpec, statement: Deploy, catalog: Catalog) -> Plan:
+        from airflow_provider_mlfeat.sql.deployments import long_windows
         from airflow_provider_mlfeat.sql.planner import DEFAULT_TIME_ZONE, plan_query
 
         plan = plan_query(
-            query,
+            statement.query,
             catalog,
             mode="request",
             database=spec.database,
             time_zone=spec.time_zone or DEFAULT_TIME_ZONE,
             null_join_keys=spec.null_join_keys,
+            long_windows=long_windows(statement),
         )
         if spec.plan_id and spec.plan_id != plan.plan_id:
             message = f"this query has plan {plan.plan_id[:12]}, not {spec.plan_id[:12]}"
@@ -223,5 +228,7 @@ def _tell(done: Deployed) -> None:
     log.info("'%s' is deployed%s, plan %s", one.reference, " and live" if done.live else "", one.plan_id[:12])
     if done.changed_output:
         log.warning("'%s' answers with other columns than the version that was live before", one.reference)
+    for feature in done.from_rows:
+        log.warning("LONG_WINDOWS does not speed up %s; it is computed from rows", feature)
     if done.lacking:
         log.warning("less history than '%s' needs: load %s again", one.reference, ", ".join(done.lacking))

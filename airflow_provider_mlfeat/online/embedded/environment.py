@@ -35,13 +35,14 @@ class Environment:
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self.lmdb: Any = lmdb.open(
-                str(folder), max_dbs=8, map_size=_MAP_SIZE, max_readers=_READERS, meminit=False, readahead=False
+                str(folder), max_dbs=16, map_size=_MAP_SIZE, max_readers=_READERS, meminit=False, readahead=False
             )
             self._check_length()
             # Readers that were killed hold on to pages that could be used again.
             self.lmdb.reader_check()
             self.documents = self.lmdb.open_db(b"documents")
             self.rows = self.lmdb.open_db(b"rows")
+            self.summaries = self.lmdb.open_db(b"summaries")
             self.strings = self.lmdb.open_db(b"strings", integerkey=True)
             self.codes = self.lmdb.open_db(b"codes")
             self.counters = self.lmdb.open_db(b"counters")

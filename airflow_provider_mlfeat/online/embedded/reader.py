@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from airflow_provider_mlfeat.engine.blocks import Block
 from airflow_provider_mlfeat.engine.history import Lookup, SeriesKey
+from airflow_provider_mlfeat.engine.request_long import Summarized
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.stored_values import value_writer
 from airflow_provider_mlfeat.errors import UserError
@@ -17,16 +20,19 @@ from airflow_provider_mlfeat.online.embedded.records import (
     chunk_key,
     decode,
     decode_block,
+    decode_span,
     join,
     key_of_bits,
     key_of_code,
+    read_header,
     read_version,
     series_prefix,
 )
 from airflow_provider_mlfeat.online.embedded.strings import StoredStrings
+from airflow_provider_mlfeat.online.embedded.summaries import Index, read_index
 from airflow_provider_mlfeat.online.embedded.writer import all_rows, read_series
 from airflow_provider_mlfeat.online.tables import get_table
-from airflow_provider_mlfeat.sql.plan import Schema
+from airflow_provider_mlfeat.sql.plan import FrameCall, Schema, expression_to_text
 from airflow_provider_mlfeat.sql.types import STRING
 
 if TYPE_CHECKING:
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
 _REMEMBERED_ROWS = 1_000_000
 # So many strings keep their place in the order of strings.
 _MOST_LABELLED = 2_000_000
+_MOST_INDEXES = 10_000
 
 
 class _ReadSeries:
@@ -55,6 +62,8 @@ class _ReadSeries:
         self.ordered: list[int] = []
         self.is_text = [schema[column].type == STRING for column in key.keys]
         self.is_one_text = self.is_text == [True]
+        # Where the partial aggregates lie, by their texts.
+        self.parts: dict[str, int] = {}
         self.writers: list[Callable[[Any], int]] = [value_writer(schema[column].type, pool) for column in key.keys]
 
 
@@ -92,6 +101,7 @@ class EmbeddedHistory:
         self._by_object: dict[int, tuple[SeriesKey, _ReadSeries]] = {}
         self._known: dict[bytes, _Known] = {}
         self._known_rows = 0
+        self._indexes: dict[bytes, tuple[tuple[int, int, int], Index]] = {}
         self._rows: dict[TableName, tuple[int, Rows]] = {}
         self._seen: int | None = None
 
@@ -119,6 +129,8 @@ class EmbeddedHistory:
                 keys = ", ".join(names[column] for column in series.keys)
                 raise UserError(f"the online store does not keep '{table.qualified_name}' by {keys}: deploy the query")
             known = self._series[series] = _ReadSeries(stored.number, schema, series, self._pool)
+            if stored.buckets is not None:
+                known.parts = {text: place for place, text in enumerate(stored.buckets.parts)}
         texts = {column for column in ordered if schema[column].type == STRING}
         if not texts.issubset(known.ordered):
             known.ordered = sorted(texts.union(known.ordered))
@@ -137,6 +149,55 @@ class EmbeddedHistory:
             with storage_errors(self._environment.folder):
                 raise error
             raise
+
+    def prepare_partials(self, series: SeriesKey, schema: Schema, parts: Sequence[FrameCall]) -> bool:
+        """See ``SummarizedStore``."""
+        self.prepare(series, schema, ())
+        return all(expression_to_text(part) in self._series[series].parts for part in parts)
+
+    def fetch_partials(self, lookup: Lookup, first: int, last: int, parts: Sequence[FrameCall]) -> Summarized:
+        """See ``SummarizedStore``; the rows are those of chunks that lie partly in the span, and of the open record."""
+        series = self._series[lookup.series]
+        rows = self._environment.rows
+        with self._environment.read() as transaction:
+            self._pool.refresh(transaction)
+            self._seen = self._documents.revision_in(transaction)
+            key = self._key(transaction, series, lookup.key)
+            value = None if key is None else transaction.get(key, db=rows)
+            if key is None or value is None:
+                return Summarized(None, None)
+            header, found, partials = read_header(value), [], None
+            if header.first < header.next:
+                index = self._index(transaction, key, header, series)
+                start = int(np.searchsorted(index.lasts, first))
+                stop = int(np.searchsorted(index.firsts, last, side="right"))
+                while start < stop and index.firsts[start] < first:
+                    found.append(
+                        decode_span(transaction.get(chunk_key(key, header.first + start), db=rows), first, last)
+                    )
+                    start += 1
+                ends = []
+                while start < stop and index.lasts[stop - 1] > last:
+                    stop -= 1
+                    ends.append(decode_span(transaction.get(chunk_key(key, header.first + stop), db=rows), first, last))
+                found += reversed(ends)
+                if start < stop:
+                    places = [series.parts[expression_to_text(part)] for part in parts]
+                    partials = index.partials(places, start, stop)
+            found.append(decode_span(value, first, last))
+        block = join(found).block()
+        return Summarized(block if block.count else None, partials)
+
+    def _index(self, transaction: Any, key: bytes, header: Header, series: _ReadSeries) -> Index:
+        """The partial aggregates of the closed chunks, which most writes leave alone."""
+        known = self._indexes.get(key)
+        state = _closed_state(header)
+        if known is None or known[0] != state:
+            if len(self._indexes) >= _MOST_INDEXES:
+                self._indexes = {}
+            value = transaction.get(key, db=self._environment.summaries)
+            known = self._indexes[key] = state, read_index(value, len(series.parts))
+        return known[1]
 
     def _find(self, series: SeriesKey) -> _ReadSeries:
         # A program looks up by the same few objects: finding them by what they are would cost more than the look-up.

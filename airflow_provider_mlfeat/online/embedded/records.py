@@ -114,6 +114,29 @@ def read_version(value: Any) -> int:
     return int(_VERSION.unpack_from(value)[0])
 
 
+def decode_span(value: Any, first: int, last: int) -> Part:
+    """A copy of the rows whose order values are from `first` to `last`; the others are not copied."""
+    header = Header(*_HEADER.unpack_from(value))
+    count, lines = header.length, header.columns + VALUES
+    words = count * lines
+    matrix = np.frombuffer(value, np.int64, words, HEADER_SIZE).reshape(lines, count)
+    kept = np.frombuffer(value, np.uint8, count * (lines - 1), HEADER_SIZE + 8 * words).reshape(lines - 1, count)
+    start = np.searchsorted(matrix[ORDER], first)
+    stop = np.searchsorted(matrix[ORDER], last, side="right")
+    return Part(matrix[:, start:stop].copy(), kept[:, start:stop].copy())
+
+
+def count_and_last(value: Any) -> tuple[int, int]:
+    """How many rows a record has, and the order value of the last one."""
+    return read_header(value).length, last_order(value)
+
+
+def last_order(value: Any) -> int:
+    """The order value of the last row of a record."""
+    length = read_header(value).length
+    return int(np.frombuffer(value, np.int64, 1, HEADER_SIZE + 8 * (length - 1))[0])
+
+
 def decode_block(value: Any) -> tuple[Header, Block]:
     """The header of a record, and its rows as kernels read them."""
     data = bytearray(value)

@@ -20,13 +20,14 @@ from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.online.documents import Documents, Draft, Result
 from airflow_provider_mlfeat.online.embedded.environment import Environment, close_environment, open_environment
 from airflow_provider_mlfeat.online.embedded.reader import EmbeddedHistory
-from airflow_provider_mlfeat.online.embedded.records import ARRIVAL, VALUES, Part, series_prefix
+from airflow_provider_mlfeat.online.embedded.records import ARRIVAL, VALUES, Part
 from airflow_provider_mlfeat.online.embedded.strings import StringWriter
 from airflow_provider_mlfeat.online.embedded.writer import (
     SeriesWriter,
     all_rows,
     count_rows,
     delete_prefix,
+    forget_series,
     read_series,
 )
 from airflow_provider_mlfeat.online.events import REMEMBERED_EVENTS, check_events, event_key
@@ -156,10 +157,10 @@ class EmbeddedStore(OnlineStore):
                 rows = self._rows_of(transaction, old)
                 check_order_keys(new, self._columns(transaction, new, rows))
                 for series in fresh:
-                    writer = SeriesWriter(transaction, environment.rows, series, new.schema, ANY_REQUEST)
+                    writer = SeriesWriter(transaction, environment, series, new.schema, ANY_REQUEST)
                     writer.add(rows.matrix[VALUES:], rows.kept[1:], rows.matrix[ARRIVAL])
             for series in gone:
-                delete_prefix(transaction, environment.rows, series_prefix(series.number))
+                forget_series(transaction, environment, series)
             has_log = any(series.is_log and series.retention.everything for series in new.series)
             complete = old.complete or self.documents.arrivals(transaction, old) == old.emptied
             # Without a series of all rows, those that no series wants are gone, now or from the next one on.
@@ -230,7 +231,7 @@ class EmbeddedStore(OnlineStore):
             arrivals = np.arange(first, first + rows.length)
             horizon = LIVE_REQUESTS if load is None else Horizon(earliest=load.earliest)
             for series in current.series:
-                SeriesWriter(transaction, environment.rows, series, current.schema, horizon).add(bits, valid, arrivals)
+                SeriesWriter(transaction, environment, series, current.schema, horizon).add(bits, valid, arrivals)
             return rows.length
 
     def load_state(self, table: StoredTable, load: str) -> LoadState:
@@ -279,7 +280,7 @@ class EmbeddedStore(OnlineStore):
     def _forget_rows(self, transaction: Any, table: StoredTable) -> None:
         environment = self._environment
         for series in table.series:
-            delete_prefix(transaction, environment.rows, series_prefix(series.number))
+            forget_series(transaction, environment, series)
         delete_prefix(transaction, environment.counters, _load_key(table, ""))
         add_number(transaction, environment, arrivals_key(table), 1)
 

@@ -36,6 +36,11 @@ def count_strings(transaction: Any, environment: Environment) -> int:
     return _CODE.unpack(found)[0] if found else 1
 
 
+def read_string(transaction: Any, environment: Environment, code: int) -> str:
+    """The string of a code."""
+    return str(transaction.get(_CODE.pack(code), db=environment.strings), "utf-8")
+
+
 class StringWriter:
     """Gives codes to strings within one transaction.
 
@@ -101,7 +106,7 @@ class _Strings:
         if string is None:
             environment = self._environment
             with environment.lmdb.begin(buffers=True) as transaction:
-                string = str(transaction.get(_CODE.pack(code), db=environment.strings), "utf-8")
+                string = read_string(transaction, environment, code)
             if len(self._known) >= _REMEMBERED:
                 self._known = {0: ""}
             self._known[code] = string

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,37 +17,50 @@ from airflow_provider_mlfeat.online.embedded.records import (
     Mask,
     Part,
     chunk_key,
+    count_and_last,
     decode,
     encode,
     join,
     key_length,
     keys_of_bits,
+    last_order,
     read_header,
     series_prefix,
 )
+from airflow_provider_mlfeat.online.embedded.summaries import ChunkSummaries
 from airflow_provider_mlfeat.online.retaining import Horizon, kept_places
 from airflow_provider_mlfeat.online.series import Series
 from airflow_provider_mlfeat.sql.plan import Schema
 from airflow_provider_mlfeat.sql.types import Kind
 
+if TYPE_CHECKING:
+    from airflow_provider_mlfeat.online.embedded.environment import Environment
+
 # A record with more rows than this closes a chunk, and keeps so many of the newest rows for late arrivals.
 _RECORD_ROWS, _OPEN_ROWS = 256, 64
 _CHUNK_ROWS = 4096
+# So many late rows are put into the chunks that they belong to.
+_FEW_LATE_ROWS = 64
 
 
 class SeriesWriter:
     """Writes one series.
 
     :param transaction: a transaction that writes.
-    :param database: of the records.
+    :param environment: of the store.
     :param series: the series.
     :param schema: the table's columns.
     :param horizon: which requests are still to come.
     """
 
-    def __init__(self, transaction: Any, database: Any, series: Series, schema: Schema, horizon: Horizon) -> None:
-        self._transaction, self._database, self._series = transaction, database, series
+    def __init__(
+        self, transaction: Any, environment: Environment, series: Series, schema: Schema, horizon: Horizon
+    ) -> None:
+        self._transaction, self._database, self._series = transaction, environment.rows, series
         self._horizon = horizon
+        self._summaries: ChunkSummaries | None = None
+        if series.buckets is not None:
+            self._summaries = ChunkSummaries(transaction, environment, series, schema)
         self._names = [column.name for column in schema]
         self._floats = [place for place, column in enumerate(schema) if column.type.is_floating]
         self._keys = [self._names.index(name) for name in series.keys]
@@ -83,10 +97,6 @@ class SeriesWriter:
             return
         for key, start, stop in zip(keys, starts, stops, strict=True):
             self._merge(key, rows.slice(start, stop))
-
-    def clear(self) -> None:
-        """Take all records away."""
-        delete_prefix(self._transaction, self._database, self._prefix)
 
     # ── sorting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,16 +140,48 @@ class SeriesWriter:
             return
         header, old = decode(value)
         if header.first < header.next and new.matrix[ORDER, 0] < old.matrix[ORDER, 0]:
-            # Older than rows in closed chunks: these are written anew.
-            chunks = [decode(self._transaction.pop(one, db=self._database))[1] for one in self._chunks(key, header)]
-            old = join([*chunks, old])
-            header = Header(header.version, header.epoch + 1, 0, 0, header.columns, header.next, header.next)
+            header, old, new = self._put_late(key, header, old, new)
         both = join([old, new])
-        if new.matrix[ORDER, 0] < old.matrix[ORDER, -1]:
+        if new.length and new.matrix[ORDER, 0] < old.matrix[ORDER, -1]:
             both = both.take(np.argsort(both.matrix[ORDER], kind="stable"))
         if header.first == header.next:
             both = self._trim(both)
         self._write(key, header, both)
+
+    def _put_late(self, key: bytes, header: Header, old: Part, new: Part) -> tuple[Header, Part, Part]:
+        """Put rows that are older than some in closed chunks there → the header, the open rows, and rows for those."""
+        names = self._chunks(key, header)
+        version, epoch = max(header.version, _newest(new)), header.epoch + 1
+        late = int(np.searchsorted(new.matrix[ORDER], old.matrix[ORDER, 0]))
+        if late <= _FEW_LATE_ROWS:
+            places = [self._place_of(names, order) for order in new.matrix[ORDER, :late].tolist()]
+            inside = [place for place in places if place < len(names)]
+            chunks = {place: decode(self._transaction.get(names[place], db=self._database))[1] for place in inside}
+            for row, place in enumerate(inside):
+                chunk = join([chunks[place], new.slice(row, row + 1)])
+                chunks[place] = chunk.take(np.argsort(chunk.matrix[ORDER], kind="stable"))
+            if all(chunk.length <= 2 * _CHUNK_ROWS for chunk in chunks.values()):
+                for place, chunk in chunks.items():
+                    self._transaction.put(names[place], encode(chunk), db=self._database)
+                    if self._summaries is not None:
+                        self._summaries.replace(key, place, chunk)
+                closed = header.closed + len(inside)
+                header = header._replace(version=version, epoch=epoch, closed=closed)
+                return header, old, new.slice(len(inside), new.length)
+        # Many rows, or a chunk that has become too long: all chunks are written anew.
+        parts = [decode(self._transaction.pop(name, db=self._database))[1] for name in names]
+        if self._summaries is not None:
+            self._summaries.delete(key)
+        header = Header(version, epoch, 0, 0, header.columns, header.next, header.next)
+        return header, join([*parts, old]), new
+
+    def _place_of(self, names: list[bytes], order: int) -> int:
+        """The first chunk with a row that is later; behind the last one where none has."""
+
+        def last(place: int) -> int:
+            return last_order(self._transaction.get(names[place], db=self._database))
+
+        return bisect_right(range(len(names)), order, key=last)
 
     def _trim(self, part: Part) -> Part:
         retention, matrix, kept = self._series.retention, part.matrix, part.kept
@@ -168,13 +210,18 @@ class SeriesWriter:
             self._transaction.delete(key, db=database)
             return
         if part.length > self._longest:
+            base, added = first, []
             stop = part.length - _OPEN_ROWS
             for start in range(0, stop, _CHUNK_ROWS):
                 chunk = part.slice(start, min(start + _CHUNK_ROWS, stop))
                 put(chunk_key(key, following), encode(chunk), db=database)
                 closed, following = closed + chunk.length, following + 1
+                if self._summaries is not None:
+                    added.append(self._summaries.of(chunk))
             part = part.slice(stop, part.length)
             first, closed = self._forget(key, first, following, closed, part)
+            if self._summaries is not None:
+                self._summaries.change(key, added, first - base)
         put(key, encode(part, version, epoch, closed, first, following), db=database)
 
     def _forget(self, key: bytes, first: int, following: int, closed: int, part: Part) -> tuple[int, int]:
@@ -186,7 +233,7 @@ class SeriesWriter:
         late = 0 if since is None else int(np.count_nonzero(part.matrix[ORDER] > since))
         while first < following:
             name = chunk_key(key, first)
-            count, last = _count_and_last(self._transaction.get(name, db=self._database))
+            count, last = count_and_last(self._transaction.get(name, db=self._database))
             if closed - count + part.length - late < retention.rows:
                 break
             if since is not None and (last > since or (retention.time is not None and last >= since - retention.time)):
@@ -201,11 +248,6 @@ class SeriesWriter:
 
 def _newest(part: Part) -> int:
     return int(part.matrix[ARRIVAL].max()) if part.length else 0
-
-
-def _count_and_last(value: Any) -> tuple[int, int]:
-    header, part = decode(value)
-    return header.length, int(part.matrix[ORDER, -1])
 
 
 def read_series(transaction: Any, database: Any, series: Series) -> Iterator[Part]:
@@ -231,6 +273,12 @@ def count_rows(transaction: Any, database: Any, series: Series) -> int:
             total += read_header(cursor.value()).length
             found = cursor.next()
     return total
+
+
+def forget_series(transaction: Any, environment: Environment, series: Series) -> None:
+    """Delete the rows of a series, and what else is kept of it."""
+    for database in (environment.rows, environment.summaries):
+        delete_prefix(transaction, database, series_prefix(series.number))
 
 
 def delete_prefix(transaction: Any, database: Any, prefix: bytes) -> None:

@@ -1,0 +1,152 @@
+"""LONG_WINDOWS: answers put together from partial aggregates are those of the rows, bit for bit."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from airflow_provider_mlfeat.online.deploying import Deployed, deploy, drop
+from airflow_provider_mlfeat.online.embedded import writer
+from airflow_provider_mlfeat.online.features import FeatureService
+from airflow_provider_mlfeat.online.rows import RowReader
+from airflow_provider_mlfeat.online.store import Load, OnlineStore
+from airflow_provider_mlfeat.sql.catalog import Catalog, ColumnDefinition, TableDefinition
+from airflow_provider_mlfeat.sql.planner import plan_query
+from airflow_provider_mlfeat.sql.types import parse_type
+
+HOUR = 3_600_000
+COLUMNS = {
+    "who": "string",
+    "at": "timestamp",
+    "small": "smallint",
+    "amount": "bigint",
+    "price": "double",
+    "rate": "float",
+    "kind": "string",
+    "day": "date",
+}
+EVENT = TableDefinition("", "event", tuple(ColumnDefinition(name, parse_type(kind)) for name, kind in COLUMNS.items()))
+FEATURES = """
+SELECT who, sum(small) OVER {w} AS a, sum(amount) OVER {w} AS b, avg(small) OVER {w} AS c, count(*) OVER {w} AS d,
+    count(kind) OVER {w} AS e, min(price) OVER {w} AS f, max(rate) OVER {w} AS g, min(day) OVER {w} AS h,
+    count_where(kind, kind = 'hat') OVER {w} AS i, sum_where(amount, small > 0) OVER {w} AS j,
+    avg_where(small, price <= 2.5) OVER {w} AS k, max_where(amount, kind != 'cap') OVER {w} AS l,
+    avg(amount) OVER {w} AS m, sum(price) OVER {w} AS n, count(kind) OVER short AS o
+FROM event WINDOW short AS (PARTITION BY who ORDER BY at ROWS BETWEEN 3 PRECEDING AND CURRENT ROW),
+    {w} AS (PARTITION BY who ORDER BY at {frame})
+"""
+FRAMES = {
+    "a day": "ROWS_RANGE BETWEEN 1d PRECEDING AND CURRENT ROW",
+    "open": "ROWS_RANGE BETWEEN 30h OPEN PRECEDING AND 0s OPEN PRECEDING",
+    "before": "ROWS_RANGE BETWEEN 50h PRECEDING AND 5h PRECEDING",
+    "all": "ROWS_RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT_ROW",
+    "no current time": "ROWS_RANGE BETWEEN 2d PRECEDING AND CURRENT ROW EXCLUDE CURRENT_TIME",
+}
+
+
+@pytest.fixture(autouse=True)
+def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of a few rows, so that a few rows are a long history."""
+    for name, value in {"_RECORD_ROWS": 6, "_OPEN_ROWS": 2, "_CHUNK_ROWS": 5, "_FEW_LATE_ROWS": 3}.items():
+        monkeypatch.setattr(writer, name, value)
+
+
+def _deploy(store: OnlineStore, name: str, frame: str, window: str = "w", **options: Any) -> Deployed:
+    store.create_table(EVENT)
+    long = {"w": 7 * HOUR} if options.pop("is_long", True) else {}
+    sql = FEATURES.format(w=window, frame=frame)
+    plan = plan_query(sql, Catalog([EVENT]), mode="request", long_windows=long)
+    assert len(plan.long_windows) == len(long)
+    return deploy(store, name, sql, plan, options={"long_windows": "w:7h"} if long else {}, **options)
+
+
+def _row(chance: random.Random, hour: int) -> tuple[Any, ...]:
+    def maybe(value: Any) -> Any:
+        return None if chance.random() < 0.1 else value
+
+    return (
+        *(chance.choice(("ann", "bob")), hour * HOUR + chance.choice((0, 1)), maybe(chance.randint(-30_000, 30_000))),
+        *(maybe(chance.choice((1, 2**40, -(2**62), 2**63 - 1))), maybe(chance.choice((0.1, -0.0, 2.5, 1e300)))),
+        *(maybe(chance.choice((0.5, -1.25))), maybe(chance.choice(("hat", "cap", ""))), maybe("2024-02-03")),
+    )
+
+
+def _put(store: OnlineStore, *rows: tuple[Any, ...], **options: Any) -> None:
+    store.put(store.table("", "event"), RowReader.of_table(EVENT).table(rows), **options)
+
+
+def _compare(store: OnlineStore, chance: random.Random, hours: range, count: int = 12) -> None:
+    service = FeatureService(store)
+    reader = RowReader.of_table(EVENT)
+    for _ in range(count):
+        request = reader(_row(chance, chance.choice(hours)))
+        expected, found = service.features("plain", request), service.features("long", request)
+        assert repr(found) == repr(expected), request
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
+def test_answers_are_those_of_the_rows_whatever_comes_in_which_order(store: OnlineStore, frame: str) -> None:
+    chance = random.Random(frame)
+    _deploy(store, "plain", frame, is_long=False)
+    _deploy(store, "long", frame)
+    hours = range(20, 120)
+    for step in range(12):
+        if step % 3 == 0:
+            rows = [_row(chance, chance.choice(hours)) for _ in range(chance.choice((1, 40)))]
+            _put(store, *rows, load=Load(f"load {step}"))
+        else:
+            for _ in range(chance.choice((1, 8))):
+                _put(store, _row(chance, 20 + 8 * step - chance.choice((0, 0, 1, 15))))
+        _compare(store, chance, hours)
+
+
+def test_rows_that_were_there_are_filled_in(store: OnlineStore) -> None:
+    chance = random.Random(3)
+    _deploy(store, "plain", FRAMES["a day"], is_long=False)
+    _put(store, *(_row(chance, chance.choice(range(20, 90))) for _ in range(150)), load=Load("all"))
+    assert _deploy(store, "long", FRAMES["a day"]).lacking == ()
+    _compare(store, chance, range(20, 120), 40)
+
+
+def test_a_deployment_that_goes_takes_its_buckets_along(store: OnlineStore) -> None:
+    chance = random.Random(4)
+    _deploy(store, "plain", FRAMES["a day"], is_long=False)
+    _deploy(store, "long", FRAMES["a day"])
+    assert [series.buckets is not None for series in store.table("", "event").series] == [True]
+    _put(store, *(_row(chance, chance.choice(range(20, 90))) for _ in range(60)), load=Load("all"))
+    drop(store, "long")
+    assert [series.buckets for series in store.table("", "event").series] == [None]
+    _put(store, _row(chance, 30))
+    _deploy(store, "long", FRAMES["a day"])
+    _compare(store, chance, range(20, 120))
+
+
+def test_what_has_no_parts_is_told(store: OnlineStore) -> None:
+    told = _deploy(store, "long", FRAMES["a day"]).from_rows
+    assert told == ("sum(price): the order in which numbers of type double are added decides their sum",)
+    counted = _deploy(store, "counted", FRAMES["a day"] + " MAXSIZE 7").from_rows
+    assert "count(): its window counts rows" in counted
+
+
+def test_partial_aggregates_are_what_answers(store: OnlineStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the rows in the middle of a window the answer stays, because it is not computed from them."""
+    _deploy(store, "long", FRAMES["all"])
+    rows = [("ann", hour * HOUR, 1, 1, 1.0, 1.0, "hat", None) for hour in range(100)]
+    _put(store, *rows, load=Load("all"))
+    service = FeatureService(store)
+    seen: list[int] = []
+    kind: Any = type(store.history())
+    fetch = kind.fetch_partials
+
+    def counting(self: Any, *arguments: Any) -> Any:
+        found = fetch(self, *arguments)
+        seen.append(0 if found.rows is None else found.rows.count)
+        return found
+
+    monkeypatch.setattr(kind, "fetch_partials", counting)
+    answer = service.features("long", ("ann", 100 * HOUR, None, None, None, None, None, None))
+    assert answer is not None
+    assert answer[4] == 100
+    assert 0 < max(seen) < 20
