@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_mlfeat.hooks.arguments import number, optional_number
 from airflow_provider_mlfeat.links.triton import TritonModelLink
 from airflow_provider_mlfeat.operators.job import JobOperator
+from airflow_provider_mlfeat.operators.tables import TableJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -246,17 +247,19 @@ class UnloadTritonModelOperator(TritonRolloutOperator):
         }
 
 
-class TritonInferOperator(TritonJobOperator):
-    """Score rows of Parquet files on Triton, with a bounded number of requests under way.
+class TritonInferOperator(TritonJobOperator, TableJobOperator):
+    """Score rows of a feature set, a table or Parquet files on Triton, with a bounded number of requests under way.
 
     The rows hold features as the feature query gives them; the model's own encoder makes of them what the model takes.
     The file of scores appears whole or not at all, in the order of the rows; each row names the version that scored it.
 
-    XCom, beside what every job returns: ``triton_model``, ``triton_version``, ``rows``, ``mean_score``, ``output`` and
-    ``rows_per_second``.
+    XCom, beside what every job returns: ``triton_model``, ``triton_version``, ``rows_from`` (``name@3``), ``rows``,
+    ``mean_score``, ``output`` and ``rows_per_second``.
 
     :param model: the model folder, for its encoder. (templated)
-    :param rows: Parquet files, folders and patterns. (templated)
+    :param rows: Parquet files, folders and patterns, or one ``table:NAME@VERSION`` or ``delta:PATH@VERSION``.
+        (templated)
+    :param feature_set: the rows, in place of `rows`: ``name``, ``name@3`` or ``database.name@3``. (templated)
     :param scores: the Parquet file to write. (templated)
     :param keys: columns of the rows that go beside the scores. (templated)
     :param version: the version to ask; None is the highest that is ready, found once for all rows. (templated)
@@ -265,7 +268,8 @@ class TritonInferOperator(TritonJobOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("model", "rows", "scores", "keys", "version", "batch_rows", "concurrency"),
+        *("model", "rows", "feature_set", "scores", "keys", "version", "batch_rows", "concurrency"),
+        *("root", "storage_conn_id"),
         *TritonJobOperator.template_fields,
     )
 
@@ -273,8 +277,9 @@ class TritonInferOperator(TritonJobOperator):
         self,
         *,
         model: str,
-        rows: Sequence[str] | str,
         scores: str,
+        rows: Sequence[str] | str = (),
+        feature_set: str | None = None,
         keys: Sequence[str] = (),
         version: int | str | None = None,
         batch_rows: int | str = 1024,
@@ -284,11 +289,16 @@ class TritonInferOperator(TritonJobOperator):
         super().__init__(**kwargs)
         self.model = model
         self.rows = rows
+        self.feature_set = feature_set
         self.scores = scores
         self.keys = keys
         self.version = version
         self.batch_rows = batch_rows
         self.concurrency = concurrency
+
+    def secrets(self, context: Context) -> dict[str, str]:
+        """The headers for Triton, and access to the tables."""
+        return {**TritonJobOperator.secrets(self, context), **TableJobOperator.secrets(self, context)}
 
     def build_spec(self, context: Context) -> dict[str, Any]:
         """A ``triton_infer`` job."""
@@ -298,7 +308,9 @@ class TritonInferOperator(TritonJobOperator):
             "triton_model": self.triton_model,
             "triton_version": optional_number(int, self.version, "version"),
             "model": self.model,
+            "root": self.tables_root(),
             "input": [self.rows] if isinstance(self.rows, str) else list(self.rows),
+            "feature_set": self.feature_set or "",
             "output": self.scores,
             "keys": list(self.keys),
             "batch_rows": number(int, self.batch_rows, "batch_rows"),

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
@@ -18,11 +20,16 @@ from airflow_provider_mlfeat.hooks.triton import TritonHook
 from airflow_provider_mlfeat.operators.triton import (
     DeployTritonModelOperator,
     RollbackTritonModelOperator,
+    TritonInferOperator,
     UnloadTritonModelOperator,
 )
 from airflow_provider_mlfeat.sensors.triton import TritonModelReadySensor
 from airflow_provider_mlfeat.serving.triton.local_server import LocalServer
+from airflow_provider_mlfeat.serving.triton.model_folder import ServedModel
+from airflow_provider_mlfeat.tables.feature_sets import FeatureSetMetadata, write_feature_set
+from airflow_provider_mlfeat.tables.store import TableStore
 from airflow_provider_mlfeat.triggers.triton import TritonModelReadyTrigger
+from tests.registry.folders import make_model
 from tests.triton.conftest import Models
 
 HERE = {"task_id": "t", "triton_model": "in_airflow", "triton_conn_id": "triton", "runtime": "in_process"}
@@ -175,47 +182,68 @@ def test_the_hook_tests_its_connection(server: LocalServer) -> None:
         assert message.startswith("triton 2.51.0 at 127.0.0.1:")
 
 
-def test_rows_are_scored_in_their_order(models: Models, context: Any, tmp_path: Path) -> None:
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    from airflow_provider_mlfeat.jobs.triton import infer
-    from airflow_provider_mlfeat.operators.triton import TritonInferOperator
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("trained") / "model")
 
-    model = models(1)
-    golden = model.golden_rows()
-    DeployTritonModelOperator(model=str(model.folder), **HERE).execute(context)
-    rows = len(golden)
-    columns = {f"f{place}": golden.inputs["INPUT_0"][:, place] for place in range(6)}
-    pq.write_table(pa.table({"id": range(rows), **columns}), tmp_path / "rows.parquet")
 
-    class Encoder:
-        """Takes ids as they are: how rows become ids is another room's test."""
-
-        @classmethod
-        def load(cls, _: Path) -> Encoder:
-            return cls()
-
-        def encode(self, batch: Any) -> Any:
-            import numpy as np
-
-            ids = np.stack([batch.column(f"f{place}").to_numpy() for place in range(6)], axis=1)
-            return SimpleNamespace(ids=ids.astype(np.int32), values=np.empty((len(ids), 0), np.float32))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airflow_provider_mlfeat.dataset.encoder.Encoder", Encoder)
-        arguments = {"model": str(model.folder), "rows": str(tmp_path / "rows.parquet"), "keys": ["id"]}
+def test_rows_are_scored_in_their_order(trained: Path, context: Any, tmp_path: Path) -> None:
+    golden = ServedModel.open(str(trained)).golden_rows()
+    version = DeployTritonModelOperator(model=str(trained), **HERE).execute(context)["triton_version"]
+    features = pq.read_table(trained / "golden_features.parquet")
+    rows = features.num_rows
+    table = features.append_column("id", pa.array(range(rows))).append_column("unused", pa.array(["x"] * rows))
+    pq.write_table(table, tmp_path / "rows.parquet")
+    store = TableStore(str(tmp_path / "tables"))
+    made = write_feature_set(
+        store,
+        "day.shopping",
+        table.to_batches(max_chunksize=20),
+        table.schema,
+        FeatureSetMetadata("q", "plan", {"t": "1"}),
+    )
+    given: dict[str, dict[str, Any]] = {
+        str(tmp_path / "rows.parquet"): {"rows": str(tmp_path / "rows.parquet")},
+        made.reference: {"feature_set": made.reference},
+        f"table:{made.reference}": {"rows": f"table:{made.name}"},
+        f"delta:{made.uri}@{made.version}": {"rows": f"delta:{made.uri}"},
+    }
+    for rows_from, source in given.items():
         output = tmp_path / "scores.parquet"
-        done = TritonInferOperator(**arguments, scores=str(output), batch_rows=5, concurrency=3, **HERE).execute(
-            context
-        )
-        assert (done["rows"], done["triton_version"]) == (rows, 1)
+        done = TritonInferOperator(
+            model=str(trained), **source, root=str(tmp_path / "tables"), keys=["id"], scores=str(output), batch_rows=7,
+            concurrency=3, **HERE,
+        ).execute(context)  # fmt: skip
+        assert (done["rows"], done["triton_version"], done["rows_from"]) == (rows, version, rows_from)
         scores = pq.read_table(output)
         assert scores.column("id").to_pylist() == list(range(rows))
         assert scores.column("score").to_pylist() == pytest.approx(golden.outputs.tolist(), abs=1e-5)
-        assert set(scores.column("model_version").to_pylist()) == {1}
-        with pytest.raises(AirflowFailException, match="has no column who"):
-            TritonInferOperator(**{**arguments, "keys": ["who"]}, scores=str(tmp_path / "no"), **HERE).execute(context)
-        assert not (tmp_path / "no").exists()
-        with pytest.raises(AirflowFailException, match="no version of 'in_air' is ready"):
-            TritonInferOperator(**arguments, scores=str(output), **{**HERE, "triton_model": "in_air"}).execute(context)
-    assert infer.TritonInferJob.kind == "triton_infer"
+        assert set(scores.column("model_version").to_pylist()) == {version}
+        output.unlink()
     UnloadTritonModelOperator(**HERE).execute(context)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({}, "which rows: give Parquet files or a table, or else a feature set"),
+        ({"rows": "a.parquet", "feature_set": "b"}, "which rows: give Parquet files or a table, or else a feature set"),
+        ({"rows": ["table:a", "b.parquet"]}, "the rows are those of one table: 'table:a' cannot stand beside others"),
+        ({"feature_set": "nobody"}, "nobody"),
+        ({"rows": "table:nobody"}, "nobody"),
+        ({"rows": "{features}", "keys": ["who"]}, "has no column who"),
+        ({"rows": "{features}", "keys": ["city"]}, "no version of 'in_air' is ready"),
+    ],
+)
+def test_rows_that_cannot_be_scored(
+    trained: Path, context: Any, tmp_path: Path, source: dict[str, Any], message: str
+) -> None:
+    if source.get("rows") == "{features}":
+        source = {**source, "rows": str(trained / "golden_features.parquet")}
+    operator = TritonInferOperator(
+        model=str(trained), scores=str(tmp_path / "no"), root=str(tmp_path), **source,
+        **{**HERE, "triton_model": "in_air"},
+    )  # fmt: skip
+    with pytest.raises(AirflowFailException, match=message):
+        operator.execute(context)
+    assert not (tmp_path / "no").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,6 +16,7 @@ from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.jobs.file_manifest import expand
 from airflow_provider_mlfeat.jobs.spec import Artifact, Job, JobContext, JobResult, JobSpec
+from airflow_provider_mlfeat.jobs.tables.store import TableJobSpec
 from airflow_provider_mlfeat.jobs.triton.place import TritonSpec
 from airflow_provider_mlfeat.serving.triton.client import TritonClient
 from airflow_provider_mlfeat.serving.triton.fleet import Fleet, ready_versions
@@ -24,6 +25,7 @@ from airflow_provider_mlfeat.serving.triton.model_folder import ServedModel
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
     from airflow_provider_mlfeat.dataset.encoder import Encoder
 
@@ -31,14 +33,16 @@ log = logging.getLogger("mlfeat.job")
 _TRIES = 5
 
 
-class TritonInferSpec(TritonSpec):
+class TritonInferSpec(TritonSpec, TableJobSpec):
     """Spec of `TritonInferJob`.
 
     :param kind: ``triton_infer``.
     :param triton_model: the model's name in Triton.
     :param triton_version: its version; None is the highest that is ready, found once for all rows.
     :param model: the model folder: its encoder turns rows into what the model takes.
-    :param input: Parquet files, folders and patterns with the rows' features.
+    :param input: the rows' features: Parquet files, folders and patterns, or one ``table:NAME@VERSION`` or
+        ``delta:PATH@VERSION``.
+    :param feature_set: the rows, in place of `input`: ``name``, ``name@3`` or ``database.name@3``.
     :param output: the Parquet file to write.
     :param keys: columns of the rows that go beside the scores.
     :param batch_rows: rows of one request.
@@ -49,7 +53,8 @@ class TritonInferSpec(TritonSpec):
     triton_model: str = Field(min_length=1)
     triton_version: int | None = None
     model: str = Field(min_length=1)
-    input: tuple[str, ...] = Field(min_length=1)
+    input: tuple[str, ...] = ()
+    feature_set: str = ""
     output: str = Field(min_length=1)
     keys: tuple[str, ...] = ()
     batch_rows: int = Field(default=1024, ge=1)
@@ -62,6 +67,7 @@ class TritonInferResult(JobResult):
     :param kind: ``triton_infer``.
     :param triton_model: the model's name in Triton.
     :param triton_version: the version that answered.
+    :param rows_from: what was scored; of a feature set or a table with its version.
     :param rows: how many were scored.
     :param mean_score: their mean.
     :param output: the file with the scores.
@@ -71,6 +77,7 @@ class TritonInferResult(JobResult):
     kind: Literal["triton_infer"] = "triton_infer"
     triton_model: str
     triton_version: int
+    rows_from: str
     rows: int
     mean_score: float
     output: str
@@ -78,7 +85,7 @@ class TritonInferResult(JobResult):
 
 
 class TritonInferJob(Job[TritonInferSpec, TritonInferResult]):
-    """Score rows of Parquet files on Triton, with bounded concurrency; every row names the version that scored it."""
+    """Score rows on Triton, with bounded concurrency; every row names the version that scored it."""
 
     kind: ClassVar[str] = "triton_infer"
     spec_type: ClassVar[type[JobSpec]] = TritonInferSpec
@@ -96,17 +103,16 @@ class TritonInferJob(Job[TritonInferSpec, TritonInferResult]):
 
         model = ServedModel.open(spec.model)
         encoder = Encoder.load(model.folder / str(model.manifest.get("encoder") or "encoder.json"))
-        sources = sorted({path for given in spec.input for path in expand(given.removeprefix("file://"))})
-        sources = [path for path in sources if path.suffix == ".parquet"]
-        if not sources:
-            raise UserError(f"no Parquet file in {', '.join(spec.input)}")
-        total = sum(pq.ParquetFile(path).metadata.num_rows for path in sources)
+        rows_from, data = _open(spec, context)
+        if missing := [key for key in spec.keys if key not in data.schema.names]:
+            raise UserError(f"{rows_from} has no column {', '.join(missing)}")
+        total = data.count_rows()
         target = Path(spec.output.removeprefix("file://")).absolute()
         with spec.fleet(context.secrets) as fleet:
             version = spec.triton_version or _newest(fleet, spec.triton_model)
             context.progress.stage("score", total, "rows")
             with files.staged_file(target) as staging:
-                rows, summed = _score(spec, version, encoder, sources, fleet, staging, context)
+                rows, summed = _score(spec, version, encoder, data, fleet, staging, context)
         rate = context.progress.snapshot.rate
         written = pq.ParquetFile(target).metadata.num_rows
         if written != total:
@@ -115,6 +121,7 @@ class TritonInferJob(Job[TritonInferSpec, TritonInferResult]):
         return TritonInferResult(
             triton_model=spec.triton_model,
             triton_version=version,
+            rows_from=rows_from,
             rows=rows,
             mean_score=summed / rows if rows else 0.0,
             output=str(target),
@@ -136,7 +143,7 @@ def _score(
     spec: TritonInferSpec,
     version: int,
     encoder: Encoder,
-    sources: Sequence[Path],
+    data: ds.Dataset,
     fleet: Fleet,
     target: Path,
     context: JobContext,
@@ -167,7 +174,7 @@ def _score(
         context.progress.advance(len(scores))
 
     try:
-        for batch in _batches(sources, spec.batch_rows, spec.keys):
+        for batch in _batches(data, encoder, spec):
             client = clients[sent % len(clients)]
             sent += 1
             work = pool.submit(_ask, client, spec.triton_model, version, encoder, batch, context.cancellation.check)
@@ -186,15 +193,44 @@ def _score(
     return rows, summed
 
 
-def _batches(sources: Sequence[Path], rows: int, keys: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    import pyarrow.parquet as pq
+def _open(spec: TritonInferSpec, context: JobContext) -> tuple[str, ds.Dataset]:
+    """The rows, and what to call them."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
 
-    for path in sources:
-        with pq.ParquetFile(path) as file:
-            missing = [key for key in keys if key not in file.schema_arrow.names]
-            if missing:
-                raise UserError(f"{path} has no column {', '.join(missing)}")
-            yield from file.iter_batches(batch_size=rows)
+    if bool(spec.input) == bool(spec.feature_set):
+        raise UserError("which rows: give Parquet files or a table, or else a feature set")
+    if spec.feature_set:
+        from airflow_provider_mlfeat.tables.feature_sets import read_feature_set, read_rows
+
+        store = spec.store(context.secrets)
+        found = read_feature_set(store, spec.feature_set)
+        return found.reference, read_rows(store, found)
+    if spec.input[0].startswith(("table:", "delta:")):
+        from airflow_provider_mlfeat.tables.sources import TableSource, open_source
+
+        if len(spec.input) > 1:
+            raise UserError(f"the rows are those of one table: '{spec.input[0]}' cannot stand beside others")
+        opened = open_source(TableSource.parse(spec.input[0]), spec.store(context.secrets))
+        assert not isinstance(opened.data, pa.Table)
+        return str(opened.source), opened.data
+    paths = sorted({path for given in spec.input for path in expand(given.removeprefix("file://"))})
+    paths = [path for path in paths if path.suffix == ".parquet"]
+    if not paths:
+        raise UserError(f"no Parquet file in {', '.join(spec.input)}")
+    try:
+        return ", ".join(spec.input), ds.dataset([str(path) for path in paths], format="parquet")
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{', '.join(spec.input)} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _batches(data: ds.Dataset, encoder: Encoder, spec: TritonInferSpec) -> Iterator[pa.RecordBatch]:
+    """The rows in their order, a request's worth at a time; no more columns than are needed, and few batches ahead."""
+    wanted = dict.fromkeys((*spec.keys, *encoder.columns))
+    columns = [name for name in wanted if name in data.schema.names]
+    for batch in data.to_batches(columns, batch_size=spec.batch_rows, batch_readahead=2, fragment_readahead=1):
+        if batch.num_rows:
+            yield batch
 
 
 def _ask(
