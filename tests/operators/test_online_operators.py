@@ -124,6 +124,7 @@ def test_a_model_of_another_plan_is_refused(here: Arguments, context: Any, tmp_p
         ({"range_bais": "1d"}, "unknown option of DEPLOY 'range_bais'"),
         ({"RANGE_BIAS": "much"}, "option of DEPLOY 'range_bias' takes milliseconds, a time like '10d' or 'inf', not"),
         ({"long_windows": "v:1d"}, "LONG_WINDOWS names the unknown window 'v'"),
+        ({"long_windows": "w:1d"}, "the long window 'w' stands over a join, a condition or a sub-query"),
     ],
 )
 def test_options_that_mean_nothing(here: Arguments, context: Any, options: Arguments, sentence: str) -> None:
@@ -132,11 +133,11 @@ def test_options_that_mean_nothing(here: Arguments, context: Any, options: Argum
 
 
 def test_options_of_the_statement_and_of_the_operator(here: Arguments, context: Any, tmp_path: Path) -> None:
-    sql = f"DEPLOY spent OPTIONS (ROWS_BIAS='5', LONG_WINDOWS='w:1d') {QUERY}"
+    sql = f"DEPLOY spent OPTIONS (ROWS_BIAS='5', SYNC='false') {QUERY}"
     deploy(here, context, sql, options={"RANGE_BIAS": "1h"})
     with open_store(StoreAddress(path=str(tmp_path / "o"))) as store:
         found = FeatureService(store).served("shop.spent").deployment
-    assert dict(found.options) == {"rows_bias": "5", "long_windows": "w:1d", "range_bias": "1h"}
+    assert dict(found.options) == {"rows_bias": "5", "range_bias": "1h"}
     (need,) = found.needs
     assert (need.retention.rows, need.retention.time) == (0, 3_610_000)
 
