@@ -21,6 +21,12 @@ from tests.bench.data import Size, folder  # noqa: E402
 from tests.bench.make_rivals import rival_python  # noqa: E402
 from tests.bench.measure import Run, Worker, describe_machine, print_figure, print_ratio, say  # noqa: E402
 
+# The variant that measures what a query costs the Spark driver apart from its rows, and what a row costs it.
+COST = "cost"
+# Scale of a query on a few rows, and the two parts of the scale asked for whose difference gives the cost of a row.
+FEW, PARTS = 0.0002, (0.25, 1.0)
+# A session's first queries are slow: the JVM compiles what it runs often.
+WARM_UPS = 5
 RIVALS = ROOT / "tests" / "bench" / "rivals"
 STAGES: dict[str, tuple[str, ...]] = {stage: (stage,) for stage in ("read", "encode", "sort", "walk", "join")}
 STAGES["write"] = ("decode", "write")
@@ -43,13 +49,16 @@ def main() -> None:
     arguments = _arguments()
     say(describe_machine())
     with tempfile.TemporaryDirectory() as out, ExitStack() as stack:
-        ratios = {variant: RATIOS[variant] for variant in arguments.variants}
+        ratios = {variant: RATIOS[variant] for variant in arguments.variants if variant != COST}
         engines = {name for rows in ratios.values() for row in rows for name in row[1:]} & set(arguments.engines)
+        engines |= {"spark"} if COST in arguments.variants else set()
         workers = {name: _start(name, arguments) for name in sorted(engines)}
         for worker in workers.values():
             stack.callback(worker.stop)
         for variant, rows in ratios.items():
             _measure(variant, [row for row in rows if {*row[1:]} <= engines], workers, Path(out), arguments)
+        if COST in arguments.variants:
+            _print_cost(workers["spark"], Path(out) / "cost.parquet", arguments)
 
 
 def _start(name: str, arguments: argparse.Namespace) -> Worker:
@@ -112,6 +121,24 @@ def _print_batch(batch: Worker, warm: list[Run], run: dict[str, str]) -> None:
     print_figure("offline.batch_peak_mib", batch.peak_memory(**run, maxsize=True), "MiB")
 
 
+def _print_cost(spark: Worker, out: Path, arguments: argparse.Namespace) -> None:
+    """What a query costs in a warm session whatever its rows, and what each further request row costs."""
+    sizes = [Size(scale) for scale in (FEW, *(part * arguments.scale for part in PARTS))]
+    runs: dict[Size, list[Run]] = {size: [] for size in sizes}
+    for number in range(arguments.rounds + 1):
+        for size in sizes:
+            for _ in range(WARM_UPS if number == 0 and size == sizes[0] else 1):
+                done = spark.run(data=str(folder(size)), out=str(out), maxsize=True, spread=False)
+            say(f"cost, {size.requests} requests: {done.cpu:.2f} CPU s, {done.wall:.2f} s")
+            # The first round is a session's first sight of the query.
+            runs[size] += [done] if number else []
+    few, part, whole = ([run.cpu for run in runs[size]] for size in sizes)
+    print_figure("offline.spark_fixed_s", statistics.median(run.wall for run in runs[sizes[0]]), "s")
+    print_figure("offline.spark_fixed_cpu_s", statistics.median(few), "cpu_s")
+    rows = sizes[2].requests - sizes[1].requests
+    print_figure("offline.spark_us_row", 1e6 * (statistics.median(whole) - statistics.median(part)) / rows, "cpu_us")
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="1 is 100,000 requests and 1,000,000 actions")
@@ -119,7 +146,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="threads of every engine")
     parser.add_argument("--partitions", type=int, default=8, help="shuffle partitions of both Spark sessions")
     parser.add_argument("--memory", default="4g", help="memory of each of the two Spark sessions")
-    parser.add_argument("--variants", nargs="+", choices=RATIOS, default=["even", "skew"])
+    parser.add_argument("--variants", nargs="+", choices=[*RATIOS, COST], default=["even", "skew"])
     parser.add_argument("--engines", nargs="+", default=["batch", "spark", "duckdb", "sparksql"])
     parser.add_argument("--rivals-here", action="store_true", help="run rivals in this environment: for a smoke test")
     parser.add_argument("-v", action="store_true", help="show what the engines print")

@@ -39,9 +39,10 @@ def start_spark(threads: int, partitions: int, memory: str, split: bool | None =
     spark = make_session(f"local[{threads}]", "+08:00", settings)
     spark.sparkContext.setLogLevel("ERROR")
     plans = {maxsize: feature_plan(maxsize) for maxsize in (True, False)}
-    options = SparkOptions(tiny_rows=0, split_hot_keys=split)
+    spreading = SparkOptions(tiny_rows=0, split_hot_keys=split)
 
-    def run(data: str, out: str, maxsize: bool) -> dict[str, Any]:
+    def run(data: str, out: str, maxsize: bool, spread: bool = True) -> dict[str, Any]:
+        options = spreading if spread else None
         run_spark(plans[maxsize], _paths(data), spark=spark, options=options).write_parquet(out, "overwrite")
         return {}
 

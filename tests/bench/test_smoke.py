@@ -46,6 +46,16 @@ def test_offline_against_spark_sql() -> None:
     assert printed["offline.batch_vs_sparksql"]["ratio"] > 0
 
 
+@pytest.mark.skipif(not spark_is_here(), reason="Spark needs pyspark and a Java runtime")
+def test_cost_of_the_spark_driver() -> None:
+    arguments = ["--scale", "0.002", "--rounds", "1", "--threads", "2", "--memory", "1g", "--variants", "cost"]
+    printed = figures("offline.py", *arguments)
+    assert printed["offline.spark_fixed_s"]["value"] > 0
+    assert printed["offline.spark_fixed_cpu_s"]["value"] > 0
+    # On so few rows the cost of one drowns in that of the query.
+    assert "offline.spark_us_row" in printed
+
+
 def test_request() -> None:
     printed = figures("request.py", "--scale", "0.003", "--requests", "50", "--starts", "1")
     assert set(printed) == {
