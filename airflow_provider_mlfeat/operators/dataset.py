@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlfeat.links.report import ReportLink, push_report
 from airflow_provider_mlfeat.operators.job import JobOperator
+from airflow_provider_mlfeat.operators.spark import spark_master, spark_secrets
 from airflow_provider_mlfeat.operators.tables import TableJobOperator
 
 if TYPE_CHECKING:
@@ -43,11 +44,14 @@ class BuildDatasetOperator(TableJobOperator):
     :param seed: of hashes, splits and the shuffle.
     :param name: of the folder that the datasets are kept in; None is the feature set's. (templated)
     :param output_folder: folder of all datasets; None is ``.datasets/`` below `root`. (templated)
+    :param engine: ``batch`` goes over the rows in the job's process, in constant memory; ``spark`` goes over them on
+        Spark, whose workers must see the folder of the datasets. Both give the same bytes. (templated)
+    :param spark_conn_id: connection of type ``mlfeat_spark``; None is Spark in the job's process. (templated)
     """
 
     template_fields: Sequence[str] = (
         *("label_column", "feature_set", "path", "profile", "fields", "split", "key_columns", "time_column"),
-        *("group_columns", "drop_columns", "leakage", "name", "output_folder"),
+        *("group_columns", "drop_columns", "leakage", "name", "output_folder", "engine", "spark_conn_id"),
         *TableJobOperator.template_fields,
     )
     template_fields_renderers: Mapping[str, str] = {
@@ -76,6 +80,8 @@ class BuildDatasetOperator(TableJobOperator):
         seed: int = 10,
         name: str | None = None,
         output_folder: str | None = None,
+        engine: str = "batch",
+        spark_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,6 +100,8 @@ class BuildDatasetOperator(TableJobOperator):
         self.seed = seed
         self.name = name
         self.output_folder = output_folder
+        self.engine = engine
+        self.spark_conn_id = spark_conn_id
         self.report_url: str | None = None
 
     def build_spec(self, context: Context) -> dict[str, Any]:
@@ -116,7 +124,14 @@ class BuildDatasetOperator(TableJobOperator):
             "seed": self.seed,
             "name": self.name or "",
             "output": self.output_folder or "",
+            "engine": self.engine,
+            "master": spark_master(self.spark_conn_id) if self.engine == "spark" else "",
         }
+
+    def secrets(self, context: Context) -> dict[str, str]:
+        """Storage options, and the configuration of Spark where that is asked for."""
+        spark = spark_secrets(self.spark_conn_id) if self.engine == "spark" else {}
+        return {**super().secrets(context), **spark}
 
     def _finish(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
         """The page of the report is there as soon as the job has ended."""

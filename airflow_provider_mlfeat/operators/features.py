@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlfeat.links.report import ReportLink, push_report
 from airflow_provider_mlfeat.operators.job import JobOperator
+from airflow_provider_mlfeat.operators.spark import spark_master, spark_secrets
 from airflow_provider_mlfeat.operators.tables import TableJobOperator
 
 if TYPE_CHECKING:
@@ -89,22 +90,12 @@ class ExtractFeaturesOperator(TableJobOperator):
             "dialect": self.dialect,
             "time_zone": self.time_zone or "",
             "functions": list(self.functions),
-            "master": self._spark_options().get("spark.master", ""),
+            "master": spark_master(self.spark_conn_id),
         }
 
     def secrets(self, context: Context) -> dict[str, str]:
         """Storage options, and the configuration of Spark, which may hold tokens."""
-        from airflow_provider_mlfeat.jobs.tables.engines import SPARK_SECRET
-
-        spark = {name: value for name, value in self._spark_options().items() if name != "spark.master"}
-        return {**super().secrets(context), **{SPARK_SECRET + name: value for name, value in spark.items()}}
-
-    def _spark_options(self) -> dict[str, str]:
-        if self.spark_conn_id is None:
-            return {}
-        from airflow_provider_mlfeat.hooks.spark import SparkHook
-
-        return SparkHook(self.spark_conn_id).settings.session_options()
+        return {**super().secrets(context), **spark_secrets(self.spark_conn_id)}
 
     def _finish(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
         """The page of the report is there as soon as the job has ended."""

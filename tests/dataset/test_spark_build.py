@@ -44,7 +44,7 @@ def spark() -> Iterator[Any]:
         "spark.driver.memory": "1g",
         "spark.sql.shuffle.partitions": "2",
         # Files are cut, so that one file's rows come in several partitions.
-        "spark.sql.files.maxPartitionBytes": "20000",
+        "spark.sql.files.maxPartitionBytes": "40000",
     }
     session = make_session("local[2]", "UTC", settings)
     session.sparkContext.setLogLevel("OFF")
@@ -88,7 +88,6 @@ ASKED = {
     "key": request("key", groups=("customer",), fields=(*FIELDS, Field("hour", "at", "part", part="hour"))),
     "recommended": request("random", profile="recommended", fields=()),
     "values alone": request("time", profile="numeric", fields=(), drop=("shop", "top", "customer"), time="at"),
-    "in order": request("random", shuffle=False),
     "faithful": Request("bought", request("positional").split, "faithful", shuffle=False),
     "faithful, shuffled": Request("bought", request("positional").split, "faithful"),
 }
@@ -104,6 +103,23 @@ def test_spark_builds_the_same_bytes(tmp_path: Path, spark: Any, name: str, monk
     assert sorted(path.name for path in distributed.folder.iterdir()) == sorted(
         path.name for path in local.folder.iterdir()
     )
+
+
+def test_a_job_finds_what_another_engine_built(tmp_path: Path, spark: Any) -> None:
+    from airflow_provider_mlfeat.jobs.run import parse_spec, run
+
+    def do(kind: str, **fields: Any) -> Any:
+        return run(parse_spec({"kind": kind, "root": str(tmp_path / "tables"), **fields}))
+
+    pq.write_table(visits(), tmp_path / "visits.parquet")
+    query = "SELECT request, at, shop, amount, bought FROM visit"
+    do("extract_features", sql=query, feature_set="shop.visits", tables={"visit": str(tmp_path / "visits.parquet")})
+    asked = {"feature_set": "shop.visits", "label_column": "bought", "key_columns": ["request"], "time_column": "at"}
+    local = do("build_dataset", **asked)
+    assert do("build_dataset", **asked, engine="spark").already_built
+    distributed = do("build_dataset", **asked, engine="spark", output=str(tmp_path / "other"))
+    assert (distributed.dataset_fingerprint, distributed.already_built) == (local.dataset_fingerprint, False)
+    Dataset.open(distributed.dataset).check()
 
 
 def test_what_leaks_is_found_on_spark_too(tmp_path: Path, spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,16 @@ def test_its_fields_are_the_specs(context: Any) -> None:
 def test_a_mistake_fails_at_once(here: dict[str, Any], context: Any) -> None:
     with pytest.raises(AirflowFailException, match="label column 'sold' is not among the columns"):
         BuildDatasetOperator(task_id="b", label_column="sold", **here).execute(context)
+
+
+def test_spark_comes_from_its_connection(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = '{"conf": {"spark.executor.memory": "3g"}}'
+    document = {"conn_type": "mlfeat_spark", "host": "spark://s", "port": 7077, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", json.dumps(document))
+    arguments = {"label_column": "y", "feature_set": "a", "spark_conn_id": "cluster"}
+    operator = BuildDatasetOperator(task_id="b", engine="spark", **arguments)
+    spec, secrets = operator.build_spec(context), operator.secrets(context)
+    assert (spec["engine"], spec["master"]) == ("spark", "spark://s:7077")
+    assert secrets["session.spark.executor.memory"] == "3g"
+    operator = BuildDatasetOperator(task_id="b", **arguments)
+    assert (operator.build_spec(context)["engine"], operator.secrets(context)) == ("batch", {})

@@ -28,6 +28,8 @@ def register(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--time", default="", metavar="NAME", help="the column with the row's time")
     build.add_argument("--drop", action="append", default=[], metavar="NAME", help="a column to leave out")
     build.add_argument("--warn", action="store_true", help="build it also when it leaks")
+    build.add_argument("--engine", choices=("batch", "spark"), default="batch", help="who goes over the rows")
+    build.add_argument("--master", default="", metavar="URL", help="of Spark; the default is this machine")
     build.add_argument("--output", default="", metavar="FOLDER", help="folder of all datasets")
     add_storage_arguments(build)
     build.set_defaults(execute=_build)
@@ -53,6 +55,8 @@ def _build(options: argparse.Namespace) -> int:
         "drop_columns": options.drop,
         "leakage": "warn" if options.warn else "refuse",
         "output": options.output,
+        "engine": options.engine,
+        "master": options.master,
     }
     if options.split:
         document["split"] = {"kind": options.split, "columns": options.split_column}

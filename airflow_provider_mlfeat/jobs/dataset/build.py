@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import errno
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from airflow_provider_mlfeat.jobs.training.places import folder_of
 
 if TYPE_CHECKING:
     from airflow_provider_mlfeat.dataset.folder import Dataset
+    from airflow_provider_mlfeat.dataset.local import Walker
     from airflow_provider_mlfeat.dataset.request import Request
     from airflow_provider_mlfeat.dataset.source import Source
     from airflow_provider_mlfeat.dataset.splits import Split
@@ -62,6 +64,8 @@ class BuildDatasetSpec(TableJobSpec):
     :param seed: of hashes, splits and the shuffle.
     :param name: of the folder that the datasets are kept in; empty is the feature set's or the file's.
     :param output: folder of all datasets; empty is ``.datasets/`` below `root`.
+    :param engine: ``batch`` goes over the rows in this process, ``spark`` on Spark; the dataset is the same.
+    :param master: Spark's master; empty is this machine.
     """
 
     kind: Literal["build_dataset"] = "build_dataset"
@@ -80,6 +84,8 @@ class BuildDatasetSpec(TableJobSpec):
     seed: int = Field(default=10, ge=0, lt=1 << 63)
     name: str = ""
     output: str = ""
+    engine: Literal["batch", "spark"] = "batch"
+    master: str = ""
 
 
 class BuildDatasetResult(JobResult):
@@ -150,7 +156,8 @@ class BuildDatasetJob(Job[BuildDatasetSpec, BuildDatasetResult]):
             log.info("a dataset of these rows and settings is there: %s", target)
         else:
             try:
-                build_dataset(request, source, target, context.scratch, context.progress)
+                walker = _spark_walker(spec, source, context) if spec.engine == "spark" else None
+                build_dataset(request, source, target, context.scratch, context.progress, walker)
             except OSError as error:
                 # Another run of the same may have been first; anything else is an error.
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -256,6 +263,31 @@ def _file_source(path: str) -> Source:
         "fingerprint": files.digest_path(place),
     }
     return Source(rows, table, description)
+
+
+def _spark_walker(spec: BuildDatasetSpec, source: Source, context: JobContext) -> Callable[[Path], Walker]:
+    """Gives who goes over the rows on Spark. Its workers read the rows' files and write below the dataset's folder."""
+    from airflow_provider_mlfeat.jobs.tables.engines import spark_session
+
+    # Moments are whole numbers to a dataset, in whatever zone the session shows them.
+    session = spark_session(spec.master, "UTC", context)
+    from airflow_provider_mlfeat.jobs.dataset.spark import SparkWalker
+
+    paths = _paths(spec, source, context)
+    return lambda folder: SparkWalker(session, source, paths, folder, context.progress)
+
+
+def _paths(spec: BuildDatasetSpec, source: Source, context: JobContext) -> list[str]:
+    """The parquet files of a source in their order, as Spark reaches them."""
+    if spec.path:
+        return [fragment.path for fragment in source.table.get_fragments()]
+    from airflow_provider_mlfeat.tables.feature_sets import read_feature_set
+    from airflow_provider_mlfeat.tables.versions import paths
+
+    store = spec.store(context.secrets)
+    made = read_feature_set(store, source.description["reference"])
+    found = paths(store, made.database, made.table, made.version)
+    return [path.replace("s3://", "s3a://", 1) for path in found]
 
 
 def _name(spec: BuildDatasetSpec) -> str:
