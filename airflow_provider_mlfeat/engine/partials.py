@@ -8,22 +8,21 @@ have no parts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airflow_provider_mlfeat.engine.blocks import stored_bits
-from airflow_provider_mlfeat.engine.column import Column, validity
+from airflow_provider_mlfeat.engine.blocks import block_column, stored_bits
+from airflow_provider_mlfeat.engine.column import Column
 from airflow_provider_mlfeat.engine.encoding import Bits
-from airflow_provider_mlfeat.engine.expressions import EvaluationContext
-from airflow_provider_mlfeat.engine.features import Settings, segment_rows
-from airflow_provider_mlfeat.engine.program import FramedCall
+from airflow_provider_mlfeat.engine.expressions import EvaluationContext, Evaluator, compile_expression
 from airflow_provider_mlfeat.engine.pruning import references, renumber
-from airflow_provider_mlfeat.engine.rows import Rows
+from airflow_provider_mlfeat.engine.strings import StringPool
 from airflow_provider_mlfeat.sql import plan
-from airflow_provider_mlfeat.sql.types import BIGINT, Kind
+from airflow_provider_mlfeat.sql.types import BIGINT, DataType, Kind
 
 Mask = NDArray[np.uint8]
 
@@ -58,32 +57,131 @@ def join_partials(partials: Sequence[Partials]) -> Partials:
     )
 
 
-class Summary:
-    """The parts of calls over rows of a table.
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """Which rows count.
 
-    :param parts: aggregates of columns. Their conditions compare a column that is no time with a constant, so that no
-        time zone matters.
+    :param columns: what it reads.
+    :param types: the types of these.
+    :param evaluate: the condition over them.
     """
 
-    def __init__(self, parts: Sequence[plan.FrameCall]) -> None:
-        self.parts = tuple(parts)
-        # What is read, in order; whoever gives rows gives these columns of them.
-        self.columns = sorted(references(*self.parts))
-        moved = (renumber(part, self.columns.index) for part in self.parts)
-        self._calls = [FramedCall(0, call) for call in moved if isinstance(call, plan.FrameCall)]
-        self._settings = Settings(EvaluationContext(), threads=1, slide=False)
+    columns: list[int]
+    types: list[DataType]
+    evaluate: Evaluator
 
-    def of(self, rows: Rows, bounds: Bits | None = None) -> Partials:
-        """The partial aggregates of rows.
+    def mask(self, columns: Sequence[Column], length: int) -> NDArray[np.bool_]:
+        """Where it holds; NULL does not."""
+        found = self.evaluate(columns, length)
+        mask: NDArray[np.bool_] = found.values.astype(np.bool_)
+        return mask if found.valid is None else mask & found.valid
 
-        :param rows: the rows, with the columns that are read and no others.
-        :param bounds: the stretches, a line [start, stop] each; None takes all rows for one.
+
+class Summary:
+    """Aggregates of columns over rows of a table, computed as the walk does.
+
+    :param parts: the aggregates. Their conditions compare a column that is no time with a constant, so that no time
+        zone matters.
+    :param schema: the table's columns.
+    """
+
+    def __init__(self, parts: Sequence[plan.FrameCall], schema: plan.Schema) -> None:
+        self.parts, self._schema = tuple(parts), schema
+        self._conditions: list[_Condition] = []
+        known: dict[plan.Expression, int] = {}
+        # Per part: its name, the column, the number of the condition, and whether its numbers are floating ones.
+        self._recipes: list[tuple[str, int | None, int | None, bool]] = []
+        for part in parts:
+            name, arguments, condition = part.function, list(part.arguments), None
+            if name.endswith(_WHERE):
+                name, condition = name.removesuffix(_WHERE), arguments.pop()
+                if condition not in known:
+                    known[condition] = len(known)
+                    self._conditions.append(_condition(condition, schema))
+            column = None
+            if arguments:
+                assert isinstance(arguments[0], plan.ColumnReference), "parts are aggregates of columns"
+                column = arguments[0].index
+            number = None if condition is None else known[condition]
+            self._recipes.append((name, column, number, part.type.is_floating))
+        # The columns that are read.
+        self.columns = sorted(references(*parts))
+
+    def of(self, bits: Bits, kept: Mask, count: int, pool: StringPool) -> Partials:
+        """The partial aggregates of stored rows, as one stretch.
+
+        :param bits: the patterns, a line per column of the table, as in blocks.
+        :param kept: a line of ones, then a line per column that says whether there is a value.
+        :param count: how many rows.
+        :param pool: what the codes of strings mean.
         """
-        if bounds is None:
-            bounds = np.array([[0, rows.length]], np.int64)
-        columns: list[Column] = segment_rows(rows, bounds, self._settings).evaluate(self._calls)
-        bits = [stored_bits(column, None) for column in columns]  # type: ignore[arg-type]  # no part is a string
-        return Partials(np.stack(bits), np.stack([validity(column) for column in columns]).astype(np.uint8))
+        masks = []
+        for condition in self._conditions:
+            columns = []
+            for column, type_ in zip(condition.columns, condition.types, strict=True):
+                valid = kept[1 + column, :count].astype(np.bool_)
+                columns.append(block_column(bits[column, :count], None if valid.all() else valid, type_, pool))
+            masks.append(condition.mask(columns, count))
+        return self._partials(
+            lambda column: bits[column, :count], lambda column: kept[1 + column, :count], masks, count
+        )
+
+    def of_row(self, values: Mapping[int, Any]) -> Partials:
+        """The same of one row of Python values, by column."""
+        masks = []
+        for condition in self._conditions:
+            pairs = zip(condition.columns, condition.types, strict=True)
+            masks.append(condition.mask([Column.from_values([values[column]], type_) for column, type_ in pairs], 1))
+
+        def bits_of(column: int) -> Bits:
+            found = stored_bits(Column.from_values([values[column]], self._schema[column].type), StringPool())
+            if self._schema[column].type.is_floating:
+                # As rows are stored: equal numbers have equal patterns, whatever the sign of a zero or the kind of a NaN.
+                reals = found.view(np.float64) + 0.0
+                found = np.where(np.isnan(reals), np.nan, reals).view(np.int64)
+            return found
+
+        return self._partials(bits_of, lambda column: np.array([values[column] is not None], np.uint8), masks, 1)
+
+    def _partials(
+        self, bits_of: Callable[[int], Bits], valid_of: Callable[[int], Mask], masks: Sequence[NDArray[np.bool_]],
+        count: int,
+    ) -> Partials:  # fmt: skip
+        bits = np.zeros((len(self.parts), 1), np.int64)
+        valid = np.zeros((len(self.parts), 1), np.uint8)
+        for place, (name, column, condition, is_floating) in enumerate(self._recipes):
+            mask = None if condition is None else masks[condition]
+            if column is not None:
+                has_value = valid_of(column).astype(np.bool_)
+                mask = has_value if mask is None else mask & has_value
+            if name == "count":
+                bits[place, 0] = count if mask is None else np.count_nonzero(mask)
+                valid[place, 0] = 1
+                continue
+            assert column is not None, "only a count has no column"
+            assert mask is not None, "a column has values or not"
+            values = bits_of(column)[mask]
+            if len(values):
+                bits[place, 0] = _aggregate(name, values, is_floating)
+                valid[place, 0] = 1
+        return Partials(bits, valid)
+
+
+def _condition(condition: plan.Expression, schema: plan.Schema) -> _Condition:
+    columns = sorted(references(condition))
+    evaluate = compile_expression(renumber(condition, columns.index), EvaluationContext())
+    return _Condition(columns, [schema[column].type for column in columns], evaluate)
+
+
+def _aggregate(name: str, values: Bits, is_floating: bool) -> int:
+    """A sum, modulo 2 to the 64, or the least or the largest value."""
+    if name == "sum":
+        return int(values.sum())
+    keys = values
+    if is_floating:
+        # The bits of negative doubles grow with their magnitude.
+        keys = values ^ ((values >> 63) & _MAXIMUM)
+    return int(values[keys.argmin() if name == "min" else keys.argmax()])
 
 
 # ── which aggregates have parts ─────────────────────────────────────────────────────────────────────────────────────
@@ -140,15 +238,7 @@ def merged(part: plan.FrameCall, partials: Partials, place: int) -> int | None:
     name = part.function.removesuffix(_WHERE)
     if name == "count":
         return int(bits.sum())
-    if not len(bits):
-        return None
-    if name == "sum":
-        return int(bits.sum())
-    keys = bits
-    if part.type.is_floating:
-        # The bits of negative doubles grow with their magnitude.
-        keys = bits ^ ((bits >> 63) & _MAXIMUM)
-    return int(bits[keys.argmin() if name == "min" else keys.argmax()])
+    return _aggregate(name, bits, part.type.is_floating) if len(bits) else None
 
 
 def mean_of(total: int | None, count: int | None, least: int | None, most: int | None) -> float | None:

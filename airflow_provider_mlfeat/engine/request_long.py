@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from airflow_provider_mlfeat.engine.blocks import Block, block_column
-from airflow_provider_mlfeat.engine.column import Column, concatenate
 from airflow_provider_mlfeat.engine.history import Lookup, SeriesKey
 from airflow_provider_mlfeat.engine.lineage import origins_of
 from airflow_provider_mlfeat.engine.partials import (
@@ -27,7 +26,6 @@ from airflow_provider_mlfeat.engine.partials import (
 )
 from airflow_provider_mlfeat.engine.pruning import renumber
 from airflow_provider_mlfeat.engine.reading import inputs_of
-from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.strings import StringPool
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
@@ -54,16 +52,18 @@ class SummarizedStore(Protocol):
 
     strings: StringPool
 
-    def prepare_partials(self, series: SeriesKey, schema: plan.Schema, parts: Sequence[plan.FrameCall]) -> bool:
-        """Be ready to hand out partial aggregates of a series; false where it keeps none of these parts.
+    def prepare_partials(
+        self, series: SeriesKey, schema: plan.Schema, parts: Sequence[plan.FrameCall]
+    ) -> Sequence[int] | None:
+        """Be ready to hand out partial aggregates of a series → where these parts are; None where it keeps them not.
 
         :param series: the series.
         :param schema: the columns of its table.
         :param parts: aggregates over the table's columns.
         """
 
-    def fetch_partials(self, lookup: Lookup, first: int, last: int, parts: Sequence[plan.FrameCall]) -> Summarized:
-        """The rows of a key whose order values are from `first` to `last`."""
+    def fetch_partials(self, lookup: Lookup, first: int, last: int, places: Sequence[int]) -> Summarized:
+        """The rows of a key whose order values are from `first` to `last`; the parts are those at `places`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,13 @@ class LongStream:
     ) -> None:  # fmt: skip
         stream = relation.streams[number]
         assert stream.order is not None, "a long window has an order"
-        self.members, self._series, self._schema, self._store = members, long.series, long.schema, store
+        self.members, self._series, self._store = members, long.series, store
         self._partition, self._order = stream.partition, stream.order
         self._order_name = relation.input.schema[stream.order].name
         self._frame = stream.frames[frame]
-        self._includes = self._frame.end <= 0 and not self._frame.exclude_current_row
+        # An inverted frame holds nothing, the current row included.
+        is_empty = self._frame.start is not None and self._frame.start < self._frame.end
+        self._includes = self._frame.end <= 0 and not self._frame.exclude_current_row and not is_empty
         origins = origins_of(relation.input, list(range(len(relation.input.schema))))
         assert origins is not None, "a long window stands over a table"
         places = [origin.column for origin in origins]
@@ -154,9 +156,14 @@ class LongStream:
         stored = [_over_table(feature, places) for feature in features]
         self.parts = tuple(dict.fromkeys(part for feature in stored for part in parts_of(feature)))
         self._recipes = [(feature.type, [self.parts.index(part) for part in parts_of(feature)]) for feature in stored]
-        self._summary = Summary(self.parts)
-        # Where the columns that are read stand in a row of the stream's input.
-        self._read = [places.index(column) for column in self._summary.columns]
+        self._summary = Summary(self.parts, long.schema)
+        # The columns that are read, and where they stand in a row of the stream's input.
+        self._read = [(column, places.index(column)) for column in self._summary.columns]
+        self._nothing = Partials(np.empty((len(self.parts), 0), np.int64), np.empty((len(self.parts), 0), np.uint8))
+        found = store.prepare_partials(long.series, long.schema, self.parts)
+        # Whether the store keeps what is needed.
+        self.is_kept = found is not None
+        self._places = found or ()
 
     def key(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """The key of a row of the stream's input."""
@@ -173,26 +180,16 @@ class LongStream:
         last = time - max(frame.end, int(frame.exclude_current_time), 0)
         found = Summarized(None, None)
         if first <= last:
-            found = self._store.fetch_partials(Lookup(self._series, self.key(values)), first, last, self.parts)
-        # An inverted frame holds nothing, the current row included.
-        is_empty = frame.start is not None and frame.start < frame.end
-        partials = self._summary.of(self._rows(found.rows, None if is_empty or not self._includes else values))
-        if found.partials is not None:
-            partials = join_partials([found.partials, partials])
+            found = self._store.fetch_partials(Lookup(self._series, self.key(values)), first, last, self._places)
+        pieces = [] if found.partials is None else [found.partials]
+        if found.rows is not None:
+            block = found.rows
+            pieces.append(self._summary.of(block.bits, block.kept, block.count, self._store.strings))
+        if self._includes:
+            pieces.append(self._summary.of_row({column: values[place] for column, place in self._read}))
+        partials = join_partials(pieces) if pieces else self._nothing
         merge = [merged(part, partials, place) for place, part in enumerate(self.parts)]
         return [_value(type_, [merge[place] for place in places]) for type_, places in self._recipes]
-
-    def _rows(self, block: Block | None, values: Sequence[Any] | None) -> Rows:
-        """The rows of a block, and the current one where the frame holds it."""
-        columns = []
-        count = 0 if block is None else block.count
-        for column, place in zip(self._summary.columns, self._read, strict=True):
-            type_ = self._schema[column].type
-            pieces = [] if block is None else [block.column(column, type_, self._store.strings, 0, count)]
-            if values is not None or not pieces:
-                pieces.append(Column.from_values([] if values is None else [values[place]], type_))
-            columns.append(concatenate(pieces))
-        return Rows(count + (values is not None), columns)
 
 
 def _over_table(feature: plan.Feature, places: Sequence[int]) -> plan.Feature:

@@ -198,7 +198,7 @@ class Compiler:
             return streams
         for number, frame, members, long in long_members(relation, self.long_frames, self.request):
             stream = LongStream(relation, number, frame, members, long, store)
-            if not store.prepare_partials(long.series, long.schema, stream.parts):
+            if not stream.is_kept:
                 continue
             by_row, _ = self._general_stream(_only(relation, members), number)
             streams.append((_exact(stream, by_row), members))

@@ -150,12 +150,13 @@ class EmbeddedHistory:
                 raise error
             raise
 
-    def prepare_partials(self, series: SeriesKey, schema: Schema, parts: Sequence[FrameCall]) -> bool:
+    def prepare_partials(self, series: SeriesKey, schema: Schema, parts: Sequence[FrameCall]) -> Sequence[int] | None:
         """See ``SummarizedStore``."""
         self.prepare(series, schema, ())
-        return all(expression_to_text(part) in self._series[series].parts for part in parts)
+        places = [self._series[series].parts.get(expression_to_text(part), -1) for part in parts]
+        return None if -1 in places else places
 
-    def fetch_partials(self, lookup: Lookup, first: int, last: int, parts: Sequence[FrameCall]) -> Summarized:
+    def fetch_partials(self, lookup: Lookup, first: int, last: int, places: Sequence[int]) -> Summarized:
         """See ``SummarizedStore``; the rows are those of chunks that lie partly in the span, and of the open record."""
         series = self._series[lookup.series]
         rows = self._environment.rows
@@ -182,7 +183,6 @@ class EmbeddedHistory:
                     ends.append(decode_span(transaction.get(chunk_key(key, header.first + stop), db=rows), first, last))
                 found += reversed(ends)
                 if start < stop:
-                    places = [series.parts[expression_to_text(part)] for part in parts]
                     partials = index.partials(places, start, stop)
             found.append(decode_span(value, first, last))
         block = join(found).block()

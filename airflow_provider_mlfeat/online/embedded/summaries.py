@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airflow_provider_mlfeat.engine.blocks import block_column
 from airflow_provider_mlfeat.engine.encoding import Bits
 from airflow_provider_mlfeat.engine.partials import Partials, Summary
-from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.online.embedded.records import ORDER, VALUES, Part
 from airflow_provider_mlfeat.online.embedded.strings import read_string
 from airflow_provider_mlfeat.online.series import Series
@@ -80,8 +78,8 @@ class ChunkSummaries:
     """
 
     def __init__(self, transaction: Any, environment: Environment, series: Series, schema: Schema) -> None:
-        self._transaction, self._database, self._schema = transaction, environment.summaries, schema
-        self._summary = Summary(parts_of_series(series))
+        self._transaction, self._database = transaction, environment.summaries
+        self._summary = Summary(parts_of_series(series), schema)
         self._pool: Any = _TransactionPool(transaction, environment)
 
     def index(self, key: bytes) -> Index:
@@ -90,11 +88,7 @@ class ChunkSummaries:
 
     def of(self, chunk: Part) -> Bits:
         """The column of a chunk."""
-        columns = []
-        for column in self._summary.columns:
-            bits, valid = chunk.matrix[VALUES + column], chunk.kept[1 + column].astype(np.bool_)
-            columns.append(block_column(bits, None if valid.all() else valid, self._schema[column].type, self._pool))
-        partials = self._summary.of(Rows(chunk.length, columns))
+        partials = self._summary.of(chunk.matrix[VALUES:], chunk.kept, chunk.length, self._pool)
         ends = chunk.matrix[ORDER, [0, -1]]
         return np.concatenate([ends, partials.bits[:, 0], partials.valid[:, 0].astype(np.int64)])
 
