@@ -227,7 +227,7 @@ def table(dag_id: str, outcome: str, tasks: list[dict[str, Any]], results: Resul
 
 def is_unchanged(result: dict[str, Any]) -> bool:
     """Whether a task found what an earlier run had made."""
-    if result.get("cached"):
+    if result.get("cached") or any(result.get(name) is False for name in ("created", "changed", "switched", "moved")):
         return True
     return any(value is True for name, value in result.items() if name.startswith("already_"))
 
