@@ -136,7 +136,7 @@ class Summary:
         def bits_of(column: int) -> Bits:
             found = stored_bits(Column.from_values([values[column]], self._schema[column].type), StringPool())
             if self._schema[column].type.is_floating:
-                # As rows are stored: equal numbers have equal patterns, whatever the sign of a zero or the kind of a NaN.
+                # As rows are stored: equal numbers have equal patterns, whatever a zero's sign or a NaN's kind.
                 reals = found.view(np.float64) + 0.0
                 found = np.where(np.isnan(reals), np.nan, reals).view(np.int64)
             return found
