@@ -34,6 +34,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, output: Path) -> Iterator[
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
             "PYTHONPATH": os.environ["PYTHONPATH"],
+            # MLflow in the state folder.
+            "AIRFLOW_CONN_MLFEAT_MLFLOW_DEFAULT": '{"conn_type": "mlfeat_mlflow"}',
         },
     )
     running.start()

@@ -24,16 +24,21 @@ DAY = 86_400_000
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A feature set of 2,000 rows."""
+    """A feature set."""
     monkeypatch.setenv("MLFEAT_STATE", str(tmp_path / "state"))
+    make_feature_set(tmp_path)
+    return tmp_path
+
+
+def make_feature_set(place: Path) -> None:
+    """A feature set of 2,000 rows."""
     random = np.random.default_rng(0)
     pq.write_table(
         pa.table({"who": random.choice(["ann", "bob"], 2_000), "price": random.normal(10, 2, 2_000)}),
-        tmp_path / "visit.parquet",
+        place / "visit.parquet",
     )
-    tables = {"visit": str(tmp_path / "visit.parquet")}
-    do(tmp_path, "extract_features", sql="SELECT who, price FROM visit", feature_set="features.visits", tables=tables)
-    return tmp_path
+    tables = {"visit": str(place / "visit.parquet")}
+    do(place, "extract_features", sql="SELECT who, price FROM visit", feature_set="features.visits", tables=tables)
 
 
 def do(place: Path, kind: str, **fields: Any) -> Any:
