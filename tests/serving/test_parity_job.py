@@ -59,8 +59,8 @@ class Place:
 
     def check(self, **options: Any) -> Any:
         given = {"feature_set": self.feature_set, "deployment": self.deployment, "model": self.model}
-        report = str(self.folder / "report")
-        return self.do("check_parity", online=self.online, report=report, **{**given, **options})
+        places = {"online": self.online, "report": str(self.folder / "report")}
+        return self.do("check_parity", **{**places, **given, **options})
 
 
 def visit_rows(count: int = 300) -> pa.Table:

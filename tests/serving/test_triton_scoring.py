@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
-from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.online.embedded.store import EmbeddedStore
 from airflow_provider_mlfeat.serving.scoring import ServedModel
 from airflow_provider_mlfeat.serving.triton.client import Access
@@ -19,9 +20,12 @@ from airflow_provider_mlfeat.serving.triton.local_server import LocalServer
 from airflow_provider_mlfeat.serving.triton.model_folder import ServedModel as ModelFiles
 from airflow_provider_mlfeat.training.trained_model import TrainedModel
 from tests.serving import shops
+from tests.serving import test_parity_job as parity
 from tests.serving.conftest import Serve
 from tests.serving.shops import REQUEST
 from tests.triton.conftest import rollout_of
+
+place = parity.place
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +95,45 @@ def test_headers_come_from_the_environment_alone(
     with pytest.raises(UserError, match="is a JSON object of texts") as caught:
         triton_headers_from_environment()
     assert "s3cret" not in str(caught.value)
+
+
+# ── parity ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def deployed(triton: LocalServer, folder: str, version: int) -> dict[str, Any]:
+    """A model that is live on Triton under the name of all models here → its endpoint."""
+    address = f"127.0.0.1:{triton.http_port}"
+    with Fleet((address,), Access()) as fleet:
+        rollout_of(triton.repository, fleet, "visits").deploy(ModelFiles.open(folder), version)
+    return {"address": address, "protocol": "http", "model": "visits", "version": version}
+
+
+def answered(endpoint: dict[str, Any]) -> int:
+    """How many rows Triton itself says that it has scored."""
+    url = f"http://{endpoint['address']}/v2/models/{endpoint['model']}/versions/{endpoint['version']}/stats"
+    return int(httpx.get(url, trust_env=False).raise_for_status().json()["model_stats"][0]["inference_count"])
+
+
+def test_parity_of_what_triton_answers(place: parity.Place, triton: LocalServer, tmp_path: Path) -> None:
+    endpoint = deployed(triton, place.model, 1)
+    before = answered(endpoint)
+    result = place.check(backend="triton", endpoint=endpoint, report=str(tmp_path))
+    assert (result.requests, result.mismatches, result.already_checked) == (300, 0, False)
+    assert result.largest_difference < 1e-6
+    # Each request once, and the golden rows when the model was opened.
+    golden = len(TrainedModel.open(place.model).golden.outputs)
+    assert answered(endpoint) - before == 300 + golden
+
+
+def test_parity_with_another_model_on_triton(place: parity.Place, triton: LocalServer, tmp_path: Path) -> None:
+    manifest = TrainedModel.open(place.model).manifest
+    other = shops.write_model(tmp_path / "other", parity.encoder(str(manifest.plan_id)), parity.golden(), seed=5)
+    endpoint = deployed(triton, str(other), 2)
+    with pytest.raises(UserError, match="for golden row .*, where the trained model gave"):
+        place.check(backend="triton", endpoint=endpoint, report=str(tmp_path / "report"))
+
+
+def test_parity_with_a_triton_that_is_away(place: parity.Place, tmp_path: Path) -> None:
+    endpoint = {"address": "127.0.0.1:9", "protocol": "http", "model": "visits", "version": 1}
+    with pytest.raises(TransientError, match="127.0.0.1:9"):
+        place.check(backend="triton", endpoint=endpoint, report=str(tmp_path))
