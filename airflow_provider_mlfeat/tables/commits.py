@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from deltalake import DeltaTable
 
@@ -55,9 +56,29 @@ def commits(table: DeltaTable, storage_options: Mapping[str, str]) -> Iterator[C
         yield _commit(version, text)
 
 
+def adds(table: DeltaTable, version: int, path: str, storage_options: Mapping[str, str]) -> bool:
+    """Whether the log has a version, and it was made by a commit that added a file.
+
+    :param table: the table, at any version.
+    :param version: which.
+    :param path: the file, below the table.
+    :param storage_options: access to an object store.
+    """
+    system = filesystem(table.table_uri.removeprefix("file://").rstrip("/"), storage_options)
+    try:
+        with system.open_input_file(f"{_LOG}/{version:020}.json") as stream:
+            actions = _actions(stream.read())
+    except FileNotFoundError:
+        return False
+    return any(unquote(action["add"]["path"]) == path for action in actions if "add" in action)
+
+
+def _actions(text: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.split(b"\n") if line.strip()]
+
+
 def _commit(version: int, text: bytes) -> Commit:
-    actions = (json.loads(line) for line in text.splitlines() if line.strip())
-    info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    info: dict[str, Any] = next((action["commitInfo"] for action in _actions(text) if "commitInfo" in action), {})
     return Commit(
         version,
         int(info.get("timestamp") or 0),

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 from pyarrow import fs
 
 from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.sql.errors import nearest_name
 from airflow_provider_mlfeat.tables.commits import METADATA, commits
+from airflow_provider_mlfeat.tables.committing import write_version
 from airflow_provider_mlfeat.tables.store import TableStore, storage_errors
 
 _APPLICATION = "mlfeat-load:"
@@ -176,24 +177,20 @@ def commit(
         arrived = max(arrived + 1, int(time.time() * 1000))
         version = table.version() + 1
         transactions = [Transaction(application(load_id), version)] if load_id is not None else None
-        try:
-            table.create_write_transaction(
-                [
-                    AddAction(file.path, file.size, {}, arrived, True, json.dumps({"numRecords": file.rows}))
-                    for file in files
-                ],
-                mode,
-                table.schema(),
-                commit_properties=CommitProperties(
-                    custom_metadata={METADATA: notes}, max_commit_retries=0, app_transactions=transactions
-                ),
-            )
-        except CommitFailedError:
-            if open_again().version() == table.version():
-                raise
-            time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - it only spreads retries
-            continue
-        return version, False
+        made = write_version(
+            table,
+            [
+                AddAction(file.path, file.size, {}, arrived, True, json.dumps({"numRecords": file.rows}))
+                for file in files
+            ],
+            mode,
+            table.schema(),
+            CommitProperties(custom_metadata={METADATA: notes}, max_commit_retries=0, app_transactions=transactions),
+            storage_options,
+        )
+        if made is not None:
+            return made, False
+        time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - it only spreads retries
     raise TransientError(
         f"table '{open_again().table_uri}' is written by so many at once that this commit never fitted"
     )

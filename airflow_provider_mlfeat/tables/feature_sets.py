@@ -32,6 +32,7 @@ from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.tables import versions
 from airflow_provider_mlfeat.tables.blocks import blocks
 from airflow_provider_mlfeat.tables.commits import METADATA, Commit, commits
+from airflow_provider_mlfeat.tables.committing import UnknownCommitError, write_version
 from airflow_provider_mlfeat.tables.definitions import create_database
 from airflow_provider_mlfeat.tables.delta import open_table
 from airflow_provider_mlfeat.tables.export import Counter
@@ -175,6 +176,8 @@ def write_feature_set(
                     progress.advance(block.num_rows)
             actions = writer.finish()
             version, already_there = _commit(store, name, stored, actions, metadata, writer.statistics.finish(), reuse)
+        except UnknownCommitError:
+            raise
         except BaseException:
             writer.take_back()
             raise
@@ -220,22 +223,17 @@ def _commit(
         if reuse and (found := find_feature_set(store, name, metadata)) is not None:
             return found.version, True
         version = int(delta.version()) + 1
+        properties = CommitProperties(
+            custom_metadata={METADATA: {_NOTE: files.canonical_json(note | {"version": version})}},
+            max_commit_retries=0,
+        )
         try:
-            delta.create_write_transaction(
-                actions,
-                "overwrite",
-                schema,
-                commit_properties=CommitProperties(
-                    custom_metadata={METADATA: {_NOTE: files.canonical_json(note | {"version": version})}},
-                    max_commit_retries=0,
-                ),
-            )
+            made = write_version(delta, actions, "overwrite", schema, properties, store.options())
         except CommitFailedError as error:
-            if DeltaTable(delta.table_uri, storage_options=store.options()).version() < version:
-                raise TransientError(f"feature set '{name}' could not be committed: {error}") from error
-            time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - it only spreads retries
-            continue
-        return version, False
+            raise TransientError(f"feature set '{name}' could not be committed: {error}") from error
+        if made is not None:
+            return made, False
+        time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - it only spreads retries
     raise TransientError(f"feature set '{name}' is written by so many at once that this commit never fitted")
 
 

@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.sql.catalog import TableDefinition
+from airflow_provider_mlfeat.tables.committing import UnknownCommitError
 from airflow_provider_mlfeat.tables.conform import Conformer
 from airflow_provider_mlfeat.tables.definitions import definition_of
 from airflow_provider_mlfeat.tables.delta import Mode, NewFile, commit, data_files, loaded_by, open_table
@@ -152,6 +153,8 @@ class _Load:
                 done = self._copy(progress, cancellation)
                 return self._commit(done)
             return self._link()
+        except UnknownCommitError:
+            raise
         except BaseException:
             self._discard()
             raise
@@ -329,6 +332,9 @@ class _Load:
             found = loaded_by(delta, self._load_id, self._store.storage_options)
             assert found is not None
             return _earlier(delta, report.database, report.table, *found)
+        # They are the table's from now on, whatever fails behind the commit.
+        self._files.clear()
+        self._links.clear()
         delta = open_table(self._store, report.database, report.table, version)
         return replace(report, version=version, rows_in_table=sum(file.rows for file in data_files(delta)))
 

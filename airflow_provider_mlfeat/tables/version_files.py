@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -82,12 +83,12 @@ class VersionFiles:
 
     def take_back(self) -> None:
         """Delete what was written; a file that cannot be deleted goes with the next vacuum."""
-        self._close()
+        # A disk that is full may refuse the end of a file too.
+        with suppress(OSError, pa.ArrowException):
+            self._close()
         for path, _ in self._files:
-            try:
+            with suppress(OSError):
                 self._system.delete_file(path)
-            except OSError:
-                continue
 
     def _open(self) -> None:
         path = f"part-{len(self._files):05d}-{self._id}.parquet"
