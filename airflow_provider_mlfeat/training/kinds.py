@@ -53,7 +53,7 @@ def train_model(
     :param checkpoints: where a run leaves its checkpoints and finds those of an earlier try.
     """
     if isinstance(settings, BoostingSettings):
-        return _boost(data, settings, progress, cancellation)
+        return _boost(data, settings, progress, cancellation, checkpoints)
     return _train(data, settings, progress, cancellation, checkpoints)
 
 
@@ -90,13 +90,17 @@ def _train(
 
 
 def _boost(
-    data: TrainingData, settings: BoostingSettings, progress: TrainingProgress, cancellation: TrainingCancellation
+    data: TrainingData,
+    settings: BoostingSettings,
+    progress: TrainingProgress,
+    cancellation: TrainingCancellation,
+    checkpoints: Path,
 ) -> Outcome:
     from airflow_provider_mlfeat.training.gradient_boosting.boosting import boost
     from airflow_provider_mlfeat.training.gradient_boosting.graph import export_trees
     from airflow_provider_mlfeat.training.model_folder import ONNX
 
-    trees = boost(data, settings, progress, cancellation)
+    trees = boost(data, settings, progress, cancellation, checkpoints)
     layout = data.layout
     last = trees.epochs[-1]
     return Outcome(
@@ -110,6 +114,7 @@ def _boost(
             "seconds": round(trees.seconds, 3),
             "rows_per_second": last["rows_per_second"],
             "device": settings.device,
+            "resumed_from": trees.resumed_from,
         },
         predict=trees.scores,
         export=lambda folder: export_trees(trees.booster, len(layout.sizes), len(layout.value_names), folder / ONNX),

@@ -13,7 +13,7 @@ from airflow_provider_mlfeat.errors import CancelledError, UserError
 from airflow_provider_mlfeat.training.evaluation.metrics import compute_metrics
 from airflow_provider_mlfeat.training.examples import Examples, TrainingData
 from airflow_provider_mlfeat.training.fields import FieldLayout
-from airflow_provider_mlfeat.training.gradient_boosting.boosting import boost
+from airflow_provider_mlfeat.training.gradient_boosting.boosting import BoostedTrees, boost
 from airflow_provider_mlfeat.training.gradient_boosting.graph import export_trees
 from airflow_provider_mlfeat.training.gradient_boosting.settings import BoostingSettings
 from airflow_provider_mlfeat.training.reporting import Silence
@@ -110,6 +110,77 @@ class Stopped(Silence):
 def test_boosting_can_be_cancelled() -> None:
     with pytest.raises(CancelledError):
         boost(data(), BoostingSettings(trees=10_000, patience=0, threads=1), Silence(), Stopped())
+
+
+class StopsAfter(Silence):
+    """Asks to stop after so many trees of this try."""
+
+    def __init__(self, trees: int) -> None:
+        self.left = trees
+
+    def check(self) -> None:
+        self.left -= 1
+        if not self.left:
+            raise CancelledError("the job was cancelled")
+
+
+def raw(trees: BoostedTrees) -> bytes:
+    return bytes(trees.booster.save_raw("ubj"))
+
+
+def metrics(trees: BoostedTrees) -> list[tuple[float, ...]]:
+    names = ("epoch", "train_loss", "train_auc", "valid_auc", "valid_logloss")
+    return [tuple(epoch[name] for name in names) for epoch in trees.epochs]
+
+
+@pytest.mark.parametrize("stops", [[23], [5, 11, 7]])
+@pytest.mark.parametrize("share", [1.0, 0.6])
+def test_broken_boosting_ends_with_the_same_trees(tmp_path: Path, stops: list[int], share: float) -> None:
+    chosen = BoostingSettings(
+        trees=40, row_share=share, column_share=share, learning_rate=0.2, patience=12, threads=1, checkpoint_trees=5
+    )
+    whole = boost(data(), chosen, Silence(), Silence())
+    assert (whole.resumed_from, whole.best > 20) == (None, True)
+    for stop in stops:
+        with pytest.raises(CancelledError):
+            boost(data(), chosen, Silence(), StopsAfter(stop), tmp_path)
+    assert len(list(tmp_path.iterdir())) <= 2
+    resumed = boost(data(), chosen, Silence(), Silence(), tmp_path)
+    assert resumed.resumed_from in (15, 20)
+    assert raw(resumed) == raw(whole)
+    assert (metrics(resumed), resumed.best) == (metrics(whole), whole.best)
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_another_runs_is_refused(tmp_path: Path) -> None:
+    chosen = BoostingSettings(trees=12, threads=1, checkpoint_trees=4, patience=0)
+    whole = boost(data(), chosen, Silence(), Silence(), tmp_path)
+    (tmp_path / "trees-000000012" / "trees.ubj").write_bytes(b"none")
+    again = boost(data(), chosen, Silence(), Silence(), tmp_path)
+    assert (again.resumed_from, raw(again)) == (8, raw(whole))
+    (tmp_path / "trees-000000012" / "checkpoint.json").write_text("{")
+    assert boost(data(), chosen, Silence(), Silence(), tmp_path).resumed_from == 8
+    # More trees are the same run, a deeper one is another.
+    longer = chosen.model_copy(update={"trees": 16})
+    assert boost(data(), longer, Silence(), Silence(), tmp_path).resumed_from == 12
+    deeper = chosen.model_copy(update={"depth": 5})
+    with pytest.raises(UserError, match="checkpoint .* belongs to another run: depth is not what it was there"):
+        boost(data(), deeper, Silence(), Silence(), tmp_path)
+
+
+def test_every_tree_is_shown() -> None:
+    class Shown(Silence):
+        trees, metrics = 0.0, 0
+
+        def advance(self, amount: float = 1) -> None:
+            self.trees += amount
+
+        def metric(self, **values: float | int | str) -> None:
+            assert set(values) == {"auc", "logloss"}
+            self.metrics += 1
+
+    shown = Shown()
+    boost(data(), BoostingSettings(trees=7, threads=1, patience=0), shown, Silence())
+    assert (shown.trees, shown.metrics) == (7, 7)
 
 
 def test_a_field_with_too_many_ids_is_refused() -> None:

@@ -25,6 +25,8 @@ class BoostingSettings(BaseModel):
     :param seed: of the samples of rows and columns.
     :param device: ``cuda`` boosts on a GPU.
     :param threads: CPU threads; 0 takes all.
+    :param checkpoint_trees: trees between two checkpoints; 0 writes none. Where `column_share` is below 1 the choice of
+        columns begins anew there, so this is one of the numbers that decide the result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -44,3 +46,4 @@ class BoostingSettings(BaseModel):
     seed: int = Field(default=1, ge=0)
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(default=0, ge=0)
+    checkpoint_trees: int = Field(default=50, ge=0)
