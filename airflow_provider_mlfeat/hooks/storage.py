@@ -31,6 +31,16 @@ def storage_options(storage_conn_id: str | None) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value not in (None, "")}
 
 
+def storage_secrets(storage_conn_id: str | None) -> dict[str, str]:
+    """The storage options of a connection as secrets of a job.
+
+    :param storage_conn_id: the connection; None is none.
+    """
+    from airflow_provider_mlfeat.jobs.tables.store import STORAGE_SECRET
+
+    return {STORAGE_SECRET + name: value for name, value in storage_options(storage_conn_id).items()}
+
+
 def _aws(connection: Connection, extra: dict[str, Any]) -> dict[str, Any]:
     endpoint = str(extra.get("endpoint_url") or "")
     return {

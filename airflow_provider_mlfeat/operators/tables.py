@@ -33,10 +33,9 @@ class TableJobOperator(JobOperator):
 
     def secrets(self, context: Context) -> dict[str, str]:
         """The connection's storage options."""
-        from airflow_provider_mlfeat.hooks.storage import storage_options
-        from airflow_provider_mlfeat.jobs.tables.store import STORAGE_SECRET
+        from airflow_provider_mlfeat.hooks.storage import storage_secrets
 
-        return {STORAGE_SECRET + name: value for name, value in storage_options(self.storage_conn_id).items()}
+        return storage_secrets(self.storage_conn_id)
 
     def tables_root(self) -> str:
         """Where the tables are; empty for the job's own default."""

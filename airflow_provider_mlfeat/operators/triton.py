@@ -56,15 +56,16 @@ class TritonJobOperator(JobOperator):
 class TritonRolloutOperator(TritonJobOperator):
     """What operators share that change which version is live.
 
-    :param model_repository: folder that the servers read models from, as the job sees it; None is the connection's.
-        (templated)
+    :param model_repository: what the servers read models from, as the job sees it: a folder, or a prefix of ``s3://``
+        or ``gs://``; None is the connection's. (templated)
+    :param storage_conn_id: connection with access to an object store, as for the operators on tables. (templated)
     :param load_seconds: how long one load may take, warm-up included. (templated)
     :param lock_seconds: how long to wait for another roll-out of the same model. (templated)
     :param drain_seconds: how long what is no longer live stays loaded, for routers that name versions. (templated)
     """
 
     template_fields: Sequence[str] = (
-        *("model_repository", "load_seconds", "lock_seconds", "drain_seconds"),
+        *("model_repository", "storage_conn_id", "load_seconds", "lock_seconds", "drain_seconds"),
         *TritonJobOperator.template_fields,
     )
 
@@ -72,6 +73,7 @@ class TritonRolloutOperator(TritonJobOperator):
         self,
         *,
         model_repository: str | None = None,
+        storage_conn_id: str | None = None,
         load_seconds: float | str = 120.0,
         lock_seconds: float | str = 600.0,
         drain_seconds: float | str = 0.0,
@@ -79,9 +81,16 @@ class TritonRolloutOperator(TritonJobOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.model_repository = model_repository
+        self.storage_conn_id = storage_conn_id
         self.load_seconds = load_seconds
         self.lock_seconds = lock_seconds
         self.drain_seconds = drain_seconds
+
+    def secrets(self, context: Context) -> dict[str, str]:
+        """The headers for Triton, and access to the repository."""
+        from airflow_provider_mlfeat.hooks.storage import storage_secrets
+
+        return {**super().secrets(context), **storage_secrets(self.storage_conn_id)}
 
     def rollout_document(self) -> dict[str, Any]:
         """The part of a spec that all changes share."""

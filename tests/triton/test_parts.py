@@ -116,7 +116,10 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("location", "message"),
-    [("", "no model repository: set the field 'model_repository'"), ("s3://b/m", "a local folder or a shared volume")],
+    [
+        ("", "no model repository: set the field 'model_repository'"),
+        ("ftp://b/m", "a folder, a shared volume or a prefix of s3://"),
+    ],
 )
 def test_a_repository_elsewhere(location: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -72,7 +72,7 @@ def _up(options: argparse.Namespace) -> int:
     live = [name for name in repository.models() if repository.model(name).state().live is not None]
     environment = TritonEnvironment.find(Path(options.environment) if options.environment else None)
     server = LocalServer(
-        repository.root,
+        repository.location,
         environment=environment,
         host=options.host,
         http_port=options.http_port,

@@ -25,22 +25,13 @@ def default_root() -> str:
     return os.environ.get(ROOT_VARIABLE) or str(files.state_directory() / "tables")
 
 
-class TableJobSpec(JobSpec):
-    """What the specs of all table jobs share.
+class StorageSpec(JobSpec):
+    """What the specs of jobs share that may reach an object store.
 
-    :param root: folder or object-store prefix of all databases; empty is ``$MLFEAT_TABLES``, else ``tables/`` below
-        the state directory.
     :param storage_options: options of the object store that are no secrets, such as ``AWS_REGION``.
     """
 
-    root: str = ""
     storage_options: dict[str, str] = Field(default_factory=dict)
-
-    def store(self, secrets: Mapping[str, str]) -> TableStore:
-        """The store, with the storage options that the job's secrets hold."""
-        from airflow_provider_mlfeat.tables.store import TableStore
-
-        return TableStore(self.root or default_root(), self.all_storage_options(secrets))
 
     def all_storage_options(self, secrets: Mapping[str, str]) -> dict[str, str]:
         """The spec's storage options and those among a job's secrets."""
@@ -50,6 +41,22 @@ class TableJobSpec(JobSpec):
             if name.startswith(STORAGE_SECRET)
         }
         return {**self.storage_options, **hidden}
+
+
+class TableJobSpec(StorageSpec):
+    """What the specs of all table jobs share.
+
+    :param root: folder or object-store prefix of all databases; empty is ``$MLFEAT_TABLES``, else ``tables/`` below
+        the state directory.
+    """
+
+    root: str = ""
+
+    def store(self, secrets: Mapping[str, str]) -> TableStore:
+        """The store, with the storage options that the job's secrets hold."""
+        from airflow_provider_mlfeat.tables.store import TableStore
+
+        return TableStore(self.root or default_root(), self.all_storage_options(secrets))
 
 
 class TableJobResult(JobResult):

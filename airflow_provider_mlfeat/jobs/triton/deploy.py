@@ -14,7 +14,7 @@ from airflow_provider_mlfeat.jobs.triton.place import RolloutResult, RolloutSpec
 from airflow_provider_mlfeat.serving.triton.canary import Outcome, Probation
 from airflow_provider_mlfeat.serving.triton.configuration import Tuning
 from airflow_provider_mlfeat.serving.triton.model_folder import ServedModel
-from airflow_provider_mlfeat.serving.triton.repository import ModelDirectory, ModelRepository
+from airflow_provider_mlfeat.serving.triton.repository import ModelDirectory
 
 
 class TuningSpec(Document):
@@ -137,7 +137,7 @@ class DeployTritonModelJob(Job[DeployTritonModelSpec, DeployTritonModelResult]):
 
     def run(self, spec: DeployTritonModelSpec, context: JobContext) -> DeployTritonModelResult:
         """Deploy."""
-        directory = ModelRepository(spec.repository).model(spec.triton_model)
+        directory = spec.directory(context.secrets)
         folder, registered = _find(spec, context)
         model = ServedModel.open(folder)
         version = registered or (

@@ -10,11 +10,12 @@ from pydantic import Field
 
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.spec import JobContext, JobResult, JobSpec
+from airflow_provider_mlfeat.jobs.tables.store import StorageSpec
 from airflow_provider_mlfeat.serving.triton.client import Access
 from airflow_provider_mlfeat.serving.triton.fleet import Fleet
 from airflow_provider_mlfeat.serving.triton.live_state import LiveState
 from airflow_provider_mlfeat.serving.triton.raw_front import RawFront
-from airflow_provider_mlfeat.serving.triton.repository import ModelRepository
+from airflow_provider_mlfeat.serving.triton.repository import ModelDirectory, ModelRepository
 from airflow_provider_mlfeat.serving.triton.rollout import Patience, Rollout
 
 # A JSON object with the headers of every request; they may hold a token, so they are no part of a spec.
@@ -48,10 +49,10 @@ class TritonSpec(JobSpec):
         return Fleet(self.servers, self.access(secrets))
 
 
-class RolloutSpec(TritonSpec):
+class RolloutSpec(TritonSpec, StorageSpec):
     """The fields of jobs that change what is live.
 
-    :param repository: the model repository.
+    :param repository: the model repository: a folder, or a prefix of ``s3://`` or ``gs://``.
     :param triton_model: the model's name in Triton.
     :param load_seconds: how long one load may take, warm-up included.
     :param lock_seconds: how long to wait for another roll-out of the same model.
@@ -64,6 +65,10 @@ class RolloutSpec(TritonSpec):
     lock_seconds: float = Field(default=600.0, ge=0)
     drain_seconds: float = Field(default=0.0, ge=0)
 
+    def directory(self, secrets: Mapping[str, str]) -> ModelDirectory:
+        """The model in the repository."""
+        return ModelRepository(self.repository, self.all_storage_options(secrets)).model(self.triton_model)
+
     def rollout(self, fleet: Fleet, context: JobContext, *, raw_features: bool = False) -> Rollout:
         """The model's roll-out; a front for raw features that is live goes with it.
 
@@ -72,7 +77,7 @@ class RolloutSpec(TritonSpec):
         :param raw_features: whether to bring such a front live.
         """
         patience = Patience(self.load_seconds, self.lock_seconds, self.drain_seconds)
-        directory = ModelRepository(self.repository).model(self.triton_model)
+        directory = self.directory(context.secrets)
         made = Rollout(directory, fleet, context.progress, context.cancellation.check, patience)
         made.companion = RawFront(made, context.scratch, raw_features)
         return made
@@ -112,7 +117,7 @@ def told(spec: RolloutSpec, state: LiveState) -> dict[str, Any]:
         "previous_version": state.previous or 0,
         "loaded": state.loaded,
         "servers": spec.servers,
-        "repository": str(ModelRepository(spec.repository).root),
+        "repository": ModelRepository(spec.repository).location,
         "endpoint": {**endpoint, "version": state.live} if state.live else {},
     }
 

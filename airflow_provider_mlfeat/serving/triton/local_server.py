@@ -26,7 +26,8 @@ class LocalServer:
 
     It binds to loopback unless told otherwise: whoever reaches its control endpoints can run code on it.
 
-    :param repository: the model repository; it is made when it does not exist.
+    :param repository: the model repository: a folder, which is made when it does not exist, or a prefix of an object
+        store as Triton writes it, which the server reads with the credentials of its environment.
     :param environment: where the server is installed; None looks in the usual places.
     :param host: address to listen at.
     :param http_port: port of HTTP; 0 takes a free one.
@@ -41,7 +42,7 @@ class LocalServer:
 
     def __init__(
         self,
-        repository: Path,
+        repository: Path | str,
         *,
         environment: TritonEnvironment | None = None,
         host: str = "127.0.0.1",
@@ -54,7 +55,7 @@ class LocalServer:
         start_seconds: float = 30.0,
         stop_seconds: float = 10.0,
     ) -> None:
-        self.repository = repository.absolute()
+        self.repository = Path(repository).absolute() if "://" not in str(repository) else str(repository)
         self.environment = environment or TritonEnvironment.find()
         self.host = host
         self.http_port, self.grpc_port, self.metrics_port = _ports(host, (http_port, grpc_port, metrics_port))
@@ -87,7 +88,8 @@ class LocalServer:
         :raises TransientError: it ended, or was not ready in time; the message holds the end of its log.
         """
         assert self.process_id is None, "the server runs already"
-        self.repository.mkdir(parents=True, exist_ok=True)
+        if isinstance(self.repository, Path):
+            self.repository.mkdir(parents=True, exist_ok=True)
         backends = Path(self._folder.name) / "backends"
         self.environment.lay_out_backends(backends)
         with self.log.open("ab") as log:

@@ -23,7 +23,6 @@ from airflow_provider_mlfeat import files
 from airflow_provider_mlfeat.errors import MlfeatError, UserError
 from airflow_provider_mlfeat.serving.triton.configuration import Tuning
 from airflow_provider_mlfeat.serving.triton.model_folder import MANIFEST, RAW_FEATURES, ServedModel
-from airflow_provider_mlfeat.serving.triton.repository import ModelRepository
 from airflow_provider_mlfeat.serving.triton.rollout import Rollout
 
 if TYPE_CHECKING:
@@ -43,10 +42,13 @@ class RawFront:
     """
 
     def __init__(self, rollout: Rollout, scratch: Path, wanted: bool = False) -> None:
-        repository = ModelRepository(str(rollout.directory.path.parent))
         self.scratch = scratch
         self.rollout = Rollout(
-            repository.model(rollout.name + SUFFIX), rollout.fleet, rollout.watcher, rollout.check, rollout.patience
+            rollout.directory.repository.model(rollout.name + SUFFIX),
+            rollout.fleet,
+            rollout.watcher,
+            rollout.check,
+            rollout.patience,
         )
         self.before: LiveState = self.rollout.directory.state()
         self.wanted = wanted or self.before.live is not None

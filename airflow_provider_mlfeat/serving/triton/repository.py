@@ -7,48 +7,50 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import errno
-import fcntl
 import json
-import os
 import re
 import shutil
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_mlfeat import files
-from airflow_provider_mlfeat.errors import TransientError, UserError
+from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.serving.triton.configuration import to_text
 from airflow_provider_mlfeat.serving.triton.live_state import LiveState
 from airflow_provider_mlfeat.serving.triton.model_folder import ServedModel
+from airflow_provider_mlfeat.serving.triton.places import VERSION_MANIFEST, LocalPlace, ObjectPlace, Place
 
-VERSION_MANIFEST = ".mlfeat.json"
 # A folder that Triton takes for a version that it never loads. Under any other name a change in it would make Triton
 # load every version anew at the next call, also those that serve: it looks at the times of all that is no version.
-_OURS = "0"
-_STATE = "state.json"
+_STATE = "0/state.json"
+_CONFIGURATION = "config.pbtxt"
+_SCHEMES = ("s3://", "gs://")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_LOOK_SECONDS = 0.1
 
 
 class ModelRepository:
-    """A model repository on a local disk or a shared volume.
+    """A model repository on a local disk, a shared volume or an object store.
 
-    :param location: its folder, or the folder's ``file://`` address.
+    :param location: its folder, the folder's ``file://`` address, or a prefix such as ``s3://bucket/models``.
+    :param storage_options: access to an object store, as the tables take it; never shown.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, storage_options: Mapping[str, str] | None = None) -> None:
         path = location.removeprefix("file://")
         if not path:
             raise UserError("no model repository: set the field 'model_repository' of the connection, or the argument")
-        if "://" in path:
-            raise UserError(f"the model repository is a local folder or a shared volume, not '{location}'")
-        self.root = Path(path).absolute()
+        if "://" in path and not path.startswith(_SCHEMES):
+            raise UserError(
+                f"the model repository is a folder, a shared volume or a prefix of s3:// or gs://, not '{location}'"
+            )
+        self.location = path.rstrip("/") if "://" in path else str(Path(path).absolute())
+        self._storage_options = dict(storage_options or {})
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine's file system."""
+        return "://" not in self.location
 
     def model(self, name: str) -> ModelDirectory:
         """A model's part of the repository.
@@ -57,35 +59,50 @@ class ModelRepository:
         """
         if not _NAME.fullmatch(name):
             raise UserError(f"'{name}' cannot name a model: letters, digits, '_', '-' and '.' can")
-        return ModelDirectory(self.root / name)
+        return ModelDirectory(self, name, self._place(name))
 
     def models(self) -> list[str]:
         """The models that this provider has written."""
-        return sorted(path.parent.parent.name for path in self.root.glob(f"*/{_OURS}/{_STATE}"))
+        if self.is_local:
+            return sorted(path.parent.parent.name for path in Path(self.location).glob(f"*/{_STATE}"))
+        place = ObjectPlace(self.location, self._storage_options)
+        return sorted(name.removesuffix(f"/{_STATE}") for name in place.names("") if name.endswith(f"/{_STATE}"))
+
+    def _place(self, name: str) -> Place:
+        if self.is_local:
+            return LocalPlace(Path(self.location) / name)
+        return ObjectPlace(f"{self.location}/{name}", self._storage_options)
 
 
 class ModelDirectory:
     """One model in the repository.
 
-    :param path: its folder.
+    :param repository: the repository.
+    :param name: the model's name.
+    :param place: where it lies.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.name = path.name
+    def __init__(self, repository: ModelRepository, name: str, place: Place) -> None:
+        self.repository = repository
+        self.name = name
+        self.place = place
+
+    @property
+    def path(self) -> Path:
+        """The folder of a model that has one."""
+        return Path(self.repository.location) / self.name
 
     def versions(self) -> list[int]:
         """The versions that are there."""
-        return sorted(int(path.parent.name) for path in self.path.glob(f"[1-9]*/{VERSION_MANIFEST}"))
+        return self.place.versions()
 
     def manifest(self, version: int) -> dict[str, Any] | None:
         """What a version is made of; None when it is not there.
 
         :param version: the version.
         """
-        try:
-            text = (self.path / str(version) / VERSION_MANIFEST).read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
+        text = self.place.read(f"{version}/{VERSION_MANIFEST}")
+        if text is None:
             return None
         document: dict[str, Any] = json.loads(text)
         return document
@@ -102,7 +119,6 @@ class ModelDirectory:
         :param check: called between files, to stop a cancelled job.
         :raises UserError: the version is there with another model.
         """
-        target = self.path / str(version)
         earlier = self.manifest(version)
         if earlier is not None:
             if (earlier["model_fingerprint"], earlier["backend"]) != (model.fingerprint, backend):
@@ -111,127 +127,86 @@ class ModelDirectory:
                     f"({earlier['model_fingerprint'][:12]}, {earlier['backend']}): deploy this one under a new version"
                 )
             return False
-        if target.exists():
-            raise UserError(f"{target} was not written by this provider: remove it, or deploy another version")
-        with explained(self.path), files.staged_directory(target) as staging:
+        if self.place.holds(version):
+            raise UserError(
+                f"{self.place}/{version} was not written by this provider: remove it, or deploy another version"
+            )
+
+        def fill(folder: Path) -> None:
             digests = {}
             for name, source in model.files_for(backend).items():
                 check()
-                shutil.copyfile(source, staging / name)
-                model.require_intact(name, staging / name)
+                shutil.copyfile(source, folder / name)
+                model.require_intact(name, folder / name)
                 digests[name] = model.manifest["files"][name]
             if backend == "python":
-                shutil.copyfile(model.backend_file, staging / "model.py")
+                shutil.copyfile(model.backend_file, folder / "model.py")
                 # Where Python would keep compiled code: a folder that changes makes Triton load the version anew at
                 # the next call, although nothing about it is different.
-                (staging / "__pycache__").touch()
-            manifest = {
-                "format": 1,
-                "model": self.name,
-                "version": version,
-                "model_fingerprint": model.fingerprint,
-                "encoder_fingerprint": model.manifest.get("encoder_fingerprint"),
-                "plan_id": model.manifest.get("plan_id"),
-                "kind": model.manifest.get("kind"),
-                "backend": backend,
-                "inputs": model.manifest["inputs"],
-                "outputs": model.manifest["outputs"],
-                "files": digests,
-                "origin": dict(origin),
-                "written_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            }
-            (staging / VERSION_MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-            # Triton may run as another user than the one who writes.
-            staging.chmod(0o755)
+                (folder / "__pycache__").touch()
+            manifest = self._described(version, model, backend, digests, origin)
+            (folder / VERSION_MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+        self.place.put(version, fill, check)
         return True
+
+    def _described(
+        self, version: int, model: ServedModel, backend: str, digests: dict[str, str], origin: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "model": self.name,
+            "version": version,
+            "model_fingerprint": model.fingerprint,
+            "encoder_fingerprint": model.manifest.get("encoder_fingerprint"),
+            "plan_id": model.manifest.get("plan_id"),
+            "kind": model.manifest.get("kind"),
+            "backend": backend,
+            "inputs": model.manifest["inputs"],
+            "outputs": model.manifest["outputs"],
+            "files": digests,
+            "origin": dict(origin),
+            "written_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
 
     def remove_version(self, version: int) -> None:
         """Take a version away; no server may hold it any more.
 
         :param version: the version.
         """
-        folder = self.path / str(version)
-        if not folder.exists():
-            return
-        # Out of Triton's sight in one step, before the first file goes.
-        leaving = files.staging_path(folder)
-        folder.rename(leaving)
-        files.remove(leaving)
+        self.place.drop(version)
 
     def state(self) -> LiveState:
         """What is live; of a model that was never deployed, nothing."""
-        place = self.path / _OURS / _STATE
-        try:
-            document = json.loads(place.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        where = f"{self.place}/{_STATE}"
+        text = self.place.read(_STATE)
+        if text is None:
             return LiveState(self.name)
+        try:
+            document = json.loads(text)
         except ValueError as error:
-            raise UserError(f"{place} is no JSON: {error}") from None
-        return LiveState.parse(document, str(place))
+            raise UserError(f"{where} is no JSON: {error}") from None
+        return LiveState.parse(document, where)
 
     def write_state(self, state: LiveState) -> None:
         """Record what is live, for routers, and for servers that restart.
 
         :param state: the state.
         """
-        with explained(self.path):
-            if state.live is not None:
-                with files.staged_file(self.path / "config.pbtxt") as staging:
-                    staging.write_text(to_text(state.configuration), encoding="utf-8")
-                    staging.chmod(0o644)
-            files.write_json(self.path / _OURS / _STATE, state.document())
+        if state.live is not None:
+            self.place.write(_CONFIGURATION, to_text(state.configuration))
+        self.place.write(_STATE, json.dumps(state.document(), indent=1, sort_keys=True) + "\n")
 
-    @contextlib.contextmanager
-    def locked(self, wait_seconds: float, check: Callable[[], None], waiting: Callable[[str], None]) -> Iterator[None]:
-        """One roll-out at a time; a process that dies holds nothing.
+    def forget_configuration(self) -> None:
+        """A server that restarts does not load the model."""
+        self.place.remove(_CONFIGURATION)
+
+    def locked(self, wait_seconds: float, check: Callable[[], None], waiting: Callable[[str], None]) -> Any:
+        """One roll-out at a time.
 
         :param wait_seconds: how long to wait for another one.
         :param check: called while waiting, to stop a cancelled job.
         :param waiting: told once who holds the lock.
         :raises TransientError: the other one took too long.
         """
-        with explained(self.path):
-            (self.path / _OURS).mkdir(parents=True, exist_ok=True)
-            lock = (self.path / _OURS / "lock").open("a+", encoding="utf-8")
-        with lock:
-            deadline, told = time.monotonic() + wait_seconds, False
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    pass
-                lock.seek(0)
-                holder = lock.read().strip() or "another process"
-                if time.monotonic() >= deadline:
-                    raise TransientError(
-                        f"another roll-out of '{self.name}' was not done within {wait_seconds:g} s ({holder})"
-                    )
-                if not told:
-                    told = True
-                    waiting(holder)
-                check()
-                time.sleep(_LOOK_SECONDS)
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-            lock.flush()
-            yield
-
-
-@contextlib.contextmanager
-def explained(place: Path) -> Iterator[None]:
-    """Failures to write, as sentences.
-
-    :param place: what is written to.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise TransientError(f"the model repository has no space for {place}: {reason}") from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UserError(f"the model repository cannot be written to at {place}: {reason}") from None
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise UserError(f"{place} is not a folder of a model repository: {reason}") from None
-        raise
+        return self.place.locked(wait_seconds, check, waiting)

@@ -246,7 +246,7 @@ class Rollout:
                     self.companion.unload()
                 after = state.changed("unload", live=None, previous=None, loaded=(), canary=None)
                 self.directory.write_state(after)
-                (self.directory.path / "config.pbtxt").unlink(missing_ok=True)
+                self.directory.forget_configuration()
                 self.fleet.each(f"Unloading '{self.name}'", lambda client: client.unload(self.name))
                 self.wait_gone(frozenset(), self.patience.load_seconds)
                 return after
