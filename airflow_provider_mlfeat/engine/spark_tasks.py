@@ -86,7 +86,10 @@ def _run_partition(job: Job, number: int, level: int, chunks: Sequence[Sequence[
     ports = zip(job.fragments[number].ports, chunks, strict=True)
     tables = [_in_arrival_order(job, port.producer, list(parts)) for port, parts in ports]
     named = {(PORT, str(place)): rows for place, rows in enumerate(tables)}
-    yield from _deliver(job, number, level, _without_history(job, number, evaluate(job, number, named)))
+    rows, fragment = evaluate(job, number, named), job.fragments[number]
+    if number in job.hot_keys or (job.stream_bytes and fragment.reach is not None):
+        rows = without_history(rows, fragment.arrival)
+    yield from _deliver(job, number, level, rows)
 
 
 def chunks_in_memory(job: Job, table: tuple[str, str], rows: pa.Table) -> pa.Table:
@@ -275,12 +278,10 @@ def _low(scalar: pa.Scalar) -> int:
     return np.iinfo(np.int64).min if value is None else value
 
 
-def _without_history(job: Job, number: int, rows: pa.Table) -> pa.Table:
-    """The output without that of rows that were only there to be seen by others."""
-    if number not in job.hot_keys and not (job.stream_bytes and job.fragments[number].reach is not None):
-        return rows
-    arrival = rows.column(rows.num_columns - job.fragments[number].arrival)
-    return rows.filter(pc.invert(pc.fill_null(pc.less(arrival, 0), False)))
+def without_history(rows: pa.Table, arrival: int) -> pa.Table:
+    """The output without that of rows that were only there to be seen by others; its last columns are the arrival."""
+    first = rows.column(rows.num_columns - arrival)
+    return rows.filter(pc.invert(pc.fill_null(pc.less(first, 0), False)))
 
 
 def _answer(job: Job, rows: pa.Table) -> Iterator[pa.RecordBatch]:

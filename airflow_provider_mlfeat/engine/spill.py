@@ -4,13 +4,15 @@ The plan is cut into the same fragments as for Spark. Stored tables are read in 
 the partition that needs it; then partition after partition is loaded and run in memory. Rows carry their arrival, so
 that the answer has the order that it would have without the detour.
 
-The rows of one key are never divided: a key with more rows than the budget allows is run all the same, with the memory
-that it takes, and the log says so.
+A partition that is still too large, because one key has so many rows, is divided by time as Spark's hot keys are: each
+part gets the history that its windows see. Where windows look back without limit, and where the two sides of a join
+have one key, the rows stay together: they are run with the memory that they take, and the log says so.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,11 +34,12 @@ from airflow_provider_mlfeat.engine.reading import (
     parquet_files,
 )
 from airflow_provider_mlfeat.engine.spark_fragments import cut_plan
+from airflow_provider_mlfeat.engine.spark_hot_keys import HotKeys, find_hot_keys
 from airflow_provider_mlfeat.engine.spark_job import Job
 from airflow_provider_mlfeat.engine.spark_ports import PORT, SINGLE_ROW, Fragment, Route
 from airflow_provider_mlfeat.engine.spark_relations import narrowed
-from airflow_provider_mlfeat.engine.spark_routing import order_values, route
-from airflow_provider_mlfeat.engine.spark_tasks import evaluate, run_map_fragment
+from airflow_provider_mlfeat.engine.spark_routing import order_values, route, row_hashes
+from airflow_provider_mlfeat.engine.spark_tasks import evaluate, run_map_fragment, without_history
 from airflow_provider_mlfeat.engine.timings import Timings
 from airflow_provider_mlfeat.sql import plan
 from airflow_provider_mlfeat.sql.errors import DataRuleError
@@ -47,6 +50,10 @@ log = logging.getLogger("mlfeat.job")
 _BYTES_PER_VALUE = 24
 _ROWS_PER_BATCH = 1 << 17
 _MOST_PARTITIONS = 1024
+# A part of a partition is worth its files when it has so many rows.
+_ROWS_PER_PART = 4096
+# So many rows say where a partition's large keys are cut.
+_SAMPLE_ROWS = 1 << 20
 
 
 def needs_spilling(root: plan.Relation, tables: Tables, memory_limit: int) -> bool:
@@ -64,7 +71,7 @@ def run_spilling(
 ) -> pa.Table:
     """The rows of a query, its partitions being kept on disk while they wait.
 
-    :param memory_limit: bytes that the partition at work may take; one key's rows are never divided.
+    :param memory_limit: bytes that the partition at work may take, where its rows can be divided so far.
     :param folder: where the files go; the system's temporary folder unless given. They are gone in the end.
     """
     timings = timings or Timings()
@@ -98,6 +105,7 @@ class _Spill:
         self.job, self.folder, self.timings = job, folder, timings
         self._memory_limit, self._buffer = memory_limit, memory_limit // 8
         self._waiting: dict[str, list[pa.Table]] = {}
+        self._rows: dict[str, int] = {}
         self._bytes = 0
 
     def divide(self, table: TableName, tables: Tables) -> None:
@@ -115,27 +123,86 @@ class _Spill:
         self._flush()
         fragment = self.job.fragments[number]
         for partition in range(self.job.partitions[number]):
-            inputs = {
-                (PORT, str(place)): self._load(
-                    _file_name(number, None if port.route is Route.COPY else partition, place), port.producer
-                )
+            names = [
+                _file_name(number, None if port.route is Route.COPY else partition, place)
                 for place, port in enumerate(fragment.ports)
-            }
-            ports = zip(inputs.values(), fragment.ports, strict=True)
-            brought = [rows for rows, port in ports if port.route is not Route.COPY]
-            gathers = any(port.route is Route.KEY and not port.key for port in fragment.ports)
-            self._say_if_large(sum(rows.num_rows * rows.num_columns for rows in brought), partition)
-            if gathers or any(rows.num_rows for rows in brought):
-                self._deliver(number, evaluate(self.job, number, inputs))
+            ]
+            count = self._parts_of(fragment, names)
+            if count > 1:
+                self._run_divided(number, names, count)
+            else:
+                self._run_partition(number, names)
 
-    def _say_if_large(self, values: int, partition: int) -> None:
-        if values * _BYTES_PER_VALUE > self._memory_limit:
+    def _parts_of(self, fragment: Fragment, names: Sequence[str]) -> int:
+        """Into how many parts a partition is divided; 1 when it is not."""
+        size = self._size(fragment, names)
+        if size <= self._memory_limit or not _is_divisible(fragment):
+            return 1
+        rows = sum(self._rows.get(name, 0) for name in names)
+        return min(1 + 2 * size // self._memory_limit, max(1, rows // _ROWS_PER_PART), _MOST_PARTITIONS)
+
+    def _run_divided(self, number: int, names: Sequence[str], count: int) -> None:
+        """Run a partition in parts; a large key is cut by time, and its parts get the history that they see."""
+        fragment = self.job.fragments[number]
+        count = _coprime(count, self.job.partitions[number])
+        hot = self._hot_keys(fragment, names, count)
+        for name, port in zip(names, fragment.ports, strict=True):
+            if port.route is not Route.COPY:
+                arrival = self.job.fragments[port.producer].arrival
+                for rows in self._read(name, port.producer):
+                    for part, chosen in route(rows, port, count, hot, arrival):
+                        self._put(_part_name(name, part), chosen)
+                (self.folder / name).unlink(missing_ok=True)
+        self._flush()
+        for part in range(count):
+            ports = zip(names, fragment.ports, strict=True)
+            self._run_partition(
+                number,
+                [name if port.route is Route.COPY else _part_name(name, part) for name, port in ports],
+                divided=True,
+            )
+
+    def _hot_keys(self, fragment: Fragment, names: Sequence[str], parts: int) -> HotKeys | None:
+        """Where the large keys of a partition are cut, from a sample of its rows."""
+        assert fragment.reach is not None
+        step = 1 + sum(self._rows.get(name, 0) for name in names) // _SAMPLE_ROWS
+        hashes, times = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+        for name, port in zip(names, fragment.ports, strict=True):
+            if port.route is not Route.COPY and port.order is not None:
+                for rows in self._read(name, port.producer):
+                    hashes.append(row_hashes(rows, port.key)[::step])
+                    times.append(order_values(rows.column(port.order))[::step])
+        return find_hot_keys(np.concatenate(hashes), np.concatenate(times), parts, fragment.reach)
+
+    def _run_partition(self, number: int, names: Sequence[str], divided: bool = False) -> None:
+        """Run a fragment over the rows in some files, one for each of its ports; in a divided one some are history."""
+        fragment = self.job.fragments[number]
+        ports = [(name, port) for name, port in zip(names, fragment.ports, strict=True)]
+        gathers = any(port.route is Route.KEY and not port.key for _, port in ports)
+        if gathers or any(self._rows.get(name) for name, port in ports if port.route is not Route.COPY):
+            self._say_if_large(self._size(fragment, names))
+            inputs = {(PORT, str(place)): self._load(name, port.producer) for place, (name, port) in enumerate(ports)}
+            rows = evaluate(self.job, number, inputs)
+            self._deliver(number, without_history(rows, fragment.arrival) if divided else rows)
+        for name, port in ports:
+            if port.route is not Route.COPY:
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _size(self, fragment: Fragment, names: Sequence[str]) -> int:
+        """A guess of the bytes that the rows brought to a partition take."""
+        return _BYTES_PER_VALUE * sum(
+            self._rows.get(name, 0) * len(self.job.fragments[port.producer].relation.schema)
+            for name, port in zip(names, fragment.ports, strict=True)
+            if port.route is not Route.COPY
+        )
+
+    def _say_if_large(self, size: int) -> None:
+        if size > self._memory_limit:
             log.warning(
-                "Partition %d takes about %d MiB, more than the memory limit of %d MiB, because one key has so many "
-                "rows or the query gathers all of them; it runs with what it takes. Raise the limit, or run the query "
-                "on Spark.",
-                partition,
-                values * _BYTES_PER_VALUE >> 20,
+                "A partition takes about %d MiB, more than the memory limit of %d MiB, because one key has so many "
+                "rows that windows or a join see at once, or the query gathers all of them; it runs with what it "
+                "takes. Raise the limit, or run the query on Spark.",
+                size >> 20,
                 self._memory_limit >> 20,
             )
 
@@ -164,6 +231,7 @@ class _Spill:
 
     def _put(self, name: str, rows: pa.Table) -> None:
         self._waiting.setdefault(name, []).append(rows)
+        self._rows[name] = self._rows.get(name, 0) + rows.num_rows
         self._bytes += rows.nbytes
         if self._bytes > self._buffer:
             self._flush()
@@ -178,29 +246,57 @@ class _Spill:
         self._waiting, self._bytes = {}, 0
 
     def _load(self, name: str, producer: int) -> pa.Table:
-        """The rows of a file in the order of their arrival; the file is gone afterwards, unless others read it."""
+        """The rows of a file in the order of their arrival."""
         made = self.job.fragments[producer]
-        columns = made.relation.schema
-        types = [(str(place), arrow_type(column.type)) for place, column in enumerate(columns)]
-        parts = [pa.schema(types).empty_table()]
-        path = self.folder / name
-        if path.exists():
-            with self.timings.stage("read"), path.open("rb") as file:
-                size = path.stat().st_size
-                while file.tell() < size:
-                    with pa.ipc.open_stream(file) as reader:
-                        read = reader.read_all()
-                    parts.append(read.rename_columns(parts[0].column_names).cast(parts[0].schema))
-        rows = pa.concat_tables(parts)
-        first = len(columns) - made.arrival
-        arrival = [order_values(rows.column(column)) for column in range(first, len(columns))]
+        rows = pa.concat_tables([_arrow_schema(made).empty_table(), *self._read(name, producer)])
+        columns = range(rows.num_columns - made.arrival, rows.num_columns)
+        arrival = [order_values(rows.column(column)) for column in columns]
         # The last key is the first to sort by.
         return rows.take(pa.array(np.lexsort(arrival[::-1]))) if arrival and rows.num_rows else rows
+
+    def _read(self, name: str, producer: int) -> Iterator[pa.Table]:
+        """The parts of a file, as they were written."""
+        path, schema = self.folder / name, _arrow_schema(self.job.fragments[producer])
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            while file.tell() < size:
+                with self.timings.stage("read"), pa.ipc.open_stream(file) as reader:
+                    rows = reader.read_all()
+                yield rows.rename_columns(schema.names).cast(schema)
 
 
 def _file_name(fragment: int, partition: int | None, place: int) -> str:
     """The file of a port; without a partition the rows are for all of them."""
     return f"{fragment}-{'all' if partition is None else partition}-{place}"
+
+
+def _part_name(name: str, part: int) -> str:
+    """The file of a part of a partition that was divided."""
+    return f"{name}.{part}"
+
+
+def _is_divisible(fragment: Fragment) -> bool:
+    """Whether a key's rows can be cut by time: windows see a limited way back, and nothing else needs them together."""
+    return fragment.reach is not None and all(
+        port.route is Route.COPY or (port.route is Route.KEY and bool(port.key) and port.order is not None)
+        for port in fragment.ports
+    )
+
+
+def _coprime(count: int, partitions: int) -> int:
+    """At least `count`. Keys of one partition differ in their hash by multiples of `partitions`, so that only a number
+    that shares no divisor with it spreads them."""
+    while math.gcd(count, partitions) > 1:
+        count += 1
+    return count
+
+
+def _arrow_schema(fragment: Fragment) -> pa.Schema:
+    """The columns of a fragment's output, called by their numbers."""
+    columns = fragment.relation.schema
+    return pa.schema([(str(place), arrow_type(column.type)) for place, column in enumerate(columns)])
 
 
 def _width(fragment: Fragment, partitions: int) -> int:

@@ -53,5 +53,7 @@ def _paths(data: str) -> dict[tuple[str, str], str]:
     return {("", name): f"{data}/{name}.parquet" for name in TABLES}
 
 
+STARTS: dict[str, Callable[..., tuple[Run, str]]] = {"batch": start_batch, "spark": start_spark}
+
 if __name__ == "__main__":
-    serve({"batch": start_batch, "spark": start_spark}[sys.argv[1]])
+    serve(STARTS[sys.argv[1]])

@@ -13,6 +13,8 @@ import pytest
 
 from airflow_provider_mlfeat.engine import features
 from airflow_provider_mlfeat.engine.batch import PLAN_ID, run_batch, write_table
+from airflow_provider_mlfeat.engine.spark_job import Job
+from airflow_provider_mlfeat.engine.spark_tasks import evaluate
 from airflow_provider_mlfeat.engine.timings import Timings
 from airflow_provider_mlfeat.sql.errors import DataRuleError
 from tests.engine.queries import Tables
@@ -76,7 +78,7 @@ def test_the_room_for_texts_does_not_matter(tables: Tables, plain: pa.Table, mon
 
 def test_spilling_does_not_matter(tables: Tables, plain: pa.Table, tmp_path: Path) -> None:
     timings = Timings()
-    arguments = {"memory_limit": 100_000, "spill_folder": tmp_path, "timings": timings}
+    arguments: dict[str, Any] = {"memory_limit": 100_000, "spill_folder": tmp_path, "timings": timings}
     spilled = run_batch(tables.plan(SQL), tables.arrow(), **arguments)
     assert spilled.equals(plain)
     assert spilled.schema.metadata == plain.schema.metadata
@@ -84,16 +86,63 @@ def test_spilling_does_not_matter(tables: Tables, plain: pa.Table, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_key_that_exceeds_the_memory_runs_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    rows = [(number % 7 and 7, 1000 * number, number) for number in range(20_000)]
-    tables = Tables({"t": ("k int, ts timestamp, v bigint", rows)})
-    query = """SELECT v, sum(v) OVER w AS s, distinct_count(v) OVER w AS d FROM t
-        WINDOW w AS (PARTITION BY k ORDER BY ts ROWS BETWEEN 9 PRECEDING AND CURRENT ROW)"""
-    expected = tables.batch(query)
-    assert tables.batch(query, memory_limit=1 << 20) == expected
+@pytest.fixture(scope="module")
+def one_large_key() -> Tables:
+    """Nearly all rows have one key, and two at a time have one time; ``u`` holds as many for a union."""
+    rows = [(number % 7 and 7, 1000 * (number * 7919 % 20_000 // 2), number) for number in range(20_000)]
+    others = [(7, time + 500, -value) for _, time, value in rows[::2]]
+    return Tables({name: ("k int, ts timestamp, v bigint", stored) for name, stored in (("t", rows), ("u", others))})
+
+
+FRAMES = {
+    "rows": "PARTITION BY k ORDER BY ts ROWS BETWEEN 9 PRECEDING AND CURRENT ROW",
+    "range": "PARTITION BY k ORDER BY ts ROWS_RANGE BETWEEN 20s PRECEDING AND CURRENT ROW",
+    "before": "PARTITION BY k ORDER BY ts ROWS_RANGE BETWEEN 90s PRECEDING AND 30s PRECEDING MAXSIZE 4",
+    "union": "UNION (SELECT * FROM u) PARTITION BY k ORDER BY ts ROWS_RANGE BETWEEN 20s PRECEDING AND CURRENT ROW "
+    "MAXSIZE 5 INSTANCE_NOT_IN_WINDOW",
+}
+
+
+def over(frame: str) -> str:
+    features = "sum(v) OVER w AS s, lag(v, 2) OVER w AS l, distinct_count(v) OVER w AS d"
+    return f"SELECT v, {features} FROM t WINDOW w AS ({frame})"
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_key_that_exceeds_the_memory_is_divided_by_time(
+    frame: str, one_large_key: Tables, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    sizes: list[int] = []
+
+    def counted(job: Job, number: int, named: dict[tuple[str, str], pa.Table]) -> pa.Table:
+        sizes.append(sum(rows.num_rows for rows in named.values()))
+        return evaluate(job, number, named)
+
+    expected = one_large_key.batch(over(FRAMES[frame]))
+    monkeypatch.setattr("airflow_provider_mlfeat.engine.spill.evaluate", counted)
+    assert one_large_key.batch(over(FRAMES[frame]), memory_limit=1 << 20, spill_folder=tmp_path) == expected
+    # A row takes 96 bytes; a part may be as large as the limit.
+    assert 1000 < max(sizes) < 11_000
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        over("PARTITION BY k ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"),
+        over("PARTITION BY k ORDER BY ts ROWS_RANGE BETWEEN 9d PRECEDING AND CURRENT ROW"),
+        "SELECT t.v, u.v AS o FROM t LAST JOIN u ORDER BY u.ts ON t.k = u.k AND t.ts >= u.ts",
+    ],
+    ids=["unbounded", "long", "join"],
+)
+def test_what_cannot_be_divided_runs_and_is_told(
+    query: str, one_large_key: Tables, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = one_large_key.batch(query)
+    assert one_large_key.batch(query, memory_limit=1 << 20) == expected
     assert "more than the memory limit of 1 MiB, because one key has so many rows" in caplog.text
     caplog.clear()
-    assert tables.batch(query.replace("BY k", "BY v"), memory_limit=1 << 20)
+    assert one_large_key.batch(query.replace("BY k", "BY v").replace("t.k = u.k", "t.v = u.v"), memory_limit=1 << 20)
     assert not caplog.text
 
 
