@@ -16,10 +16,11 @@ from airflow_provider_mlfeat.online.rows import RowReader
 
 if TYPE_CHECKING:
     from airflow_provider_mlfeat.engine.blocks import Block
-    from airflow_provider_mlfeat.engine.history import HistoryStore, Lookup, SeriesKey
+    from airflow_provider_mlfeat.engine.history import Lookup, SeriesKey
+    from airflow_provider_mlfeat.engine.request_long import Summarized
     from airflow_provider_mlfeat.engine.rows import Rows
-    from airflow_provider_mlfeat.online.store import OnlineStore
-    from airflow_provider_mlfeat.sql.plan import Plan, Schema
+    from airflow_provider_mlfeat.online.store import OnlineStore, StoredHistory
+    from airflow_provider_mlfeat.sql.plan import FrameCall, Plan, Schema
 
 # How often a service looks whether its view of the store holds on to too much.
 _ANSWERS_BETWEEN_LOOKS = 4096
@@ -124,7 +125,7 @@ class FeatureService:
         """The answer to a request, and what it was computed from, as JSON.
 
         ``deployment``, ``plan_id``, ``features`` (column → value, None without an answer), ``history`` (per look-up:
-        table, key, order, how many rows were there, the oldest and the newest order value) and ``milliseconds``.
+        table, key, order, how many rows were read, the oldest and newest order value; of a long window also how many ``buckets``) and ``milliseconds``.
         """
         served = self.served(name)
         watched = _WatchedHistory(self._history)
@@ -160,7 +161,7 @@ class _WatchedHistory:
     :param inner: the store.
     """
 
-    def __init__(self, inner: HistoryStore) -> None:
+    def __init__(self, inner: StoredHistory) -> None:
         self._inner = inner
         self.strings = inner.strings
         self.seen: list[dict[str, Any]] = []
@@ -175,19 +176,30 @@ class _WatchedHistory:
     def fetch(self, lookups: Sequence[Lookup]) -> list[Block | None]:
         blocks = self._inner.fetch(lookups)
         for lookup, block in zip(lookups, blocks, strict=True):
-            schema, series = self._schemas[lookup.series.table], lookup.series
-            note: dict[str, Any] = {
-                "table": ".".join(filter(None, series.table)),
-                "key": {
-                    schema[column].name: _plain(value) for column, value in zip(series.keys, lookup.key, strict=True)
-                },
-                "order": None if series.order is None else schema[series.order].name,
-                "rows": 0 if block is None else block.count,
-            }
-            if block is not None and block.count and series.order is not None:
-                note |= {"oldest": int(block.order[0]), "newest": int(block.order[block.count - 1])}
-            self.seen.append(note)
+            self._note(lookup, block)
         return blocks
+
+    def prepare_partials(self, series: SeriesKey, schema: Schema, parts: Sequence[FrameCall]) -> Sequence[int] | None:
+        self._schemas[series.table] = schema
+        return self._inner.prepare_partials(series, schema, parts)
+
+    def fetch_partials(self, lookup: Lookup, first: int, last: int, places: Sequence[int]) -> Summarized:
+        found = self._inner.fetch_partials(lookup, first, last, places)
+        self._note(lookup, found.rows)
+        self.seen[-1]["buckets"] = 0 if found.partials is None else found.partials.bits.shape[1]
+        return found
+
+    def _note(self, lookup: Lookup, block: Block | None) -> None:
+        schema, series = self._schemas[lookup.series.table], lookup.series
+        note: dict[str, Any] = {
+            "table": ".".join(filter(None, series.table)),
+            "key": {schema[column].name: _plain(value) for column, value in zip(series.keys, lookup.key, strict=True)},
+            "order": None if series.order is None else schema[series.order].name,
+            "rows": 0 if block is None else block.count,
+        }
+        if block is not None and block.count and series.order is not None:
+            note |= {"oldest": int(block.order[0]), "newest": int(block.order[block.count - 1])}
+        self.seen.append(note)
 
     def rows(self, table: tuple[str, str], schema: Schema) -> Rows:
         rows = self._inner.rows(table, schema)

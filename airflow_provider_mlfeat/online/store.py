@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from airflow_provider_mlfeat.engine.column import Column
 from airflow_provider_mlfeat.engine.frames import first_bad_order_key
 from airflow_provider_mlfeat.engine.history import HistoryStore
+from airflow_provider_mlfeat.engine.request_long import SummarizedStore
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.online.series import Need, Series, TableName
@@ -70,7 +71,7 @@ class Size:
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-class StoredHistory(HistoryStore, Protocol):
+class StoredHistory(HistoryStore, SummarizedStore, Protocol):
     """The rows of a store as the request driver reads them."""
 
     @property

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from airflow_provider_mlfeat.online.deploying import Deployed, deploy, drop
 from airflow_provider_mlfeat.online.embedded import writer
 from airflow_provider_mlfeat.online.features import FeatureService
+from airflow_provider_mlfeat.online.opening import StoreAddress, open_store
+from airflow_provider_mlfeat.online.redis import store as redis_store
 from airflow_provider_mlfeat.online.rows import RowReader
 from airflow_provider_mlfeat.online.store import Load, OnlineStore
 from airflow_provider_mlfeat.sql.catalog import Catalog, ColumnDefinition, TableDefinition
@@ -123,6 +127,16 @@ def test_a_deployment_that_goes_takes_its_buckets_along(store: OnlineStore) -> N
     _compare(store, chance, range(20, 120))
 
 
+def test_explaining_says_what_came_from_buckets(store: OnlineStore) -> None:
+    _deploy(store, "long", FRAMES["all"])
+    _put(store, *(("ann", hour * HOUR, 1, 1, 1.0, 1.0, "hat", None) for hour in range(100)), load=Load("all"))
+    explained = FeatureService(store).explain("long", ("ann", 100 * HOUR, 1, 1, 1.0, 1.0, "hat", None))
+    (summarized,) = [one for one in explained["history"] if "buckets" in one]
+    assert 0 < summarized["rows"] < 20
+    assert summarized["buckets"] > 10
+    assert explained["features"]["d"] == 100
+
+
 def test_what_has_no_parts_is_told(store: OnlineStore) -> None:
     told = _deploy(store, "long", FRAMES["a day"]).from_rows
     assert told == ("sum(price): the order in which numbers of type double are added decides their sum",)
@@ -150,3 +164,41 @@ def test_partial_aggregates_are_what_answers(store: OnlineStore, monkeypatch: py
     assert answer is not None
     assert answer[4] == 100
     assert 0 < max(seen) < 20
+
+
+def test_writers_at_once(redis_store_port: int) -> None:
+    """What one writer settles while another one writes is never what answers."""
+    address = StoreAddress(host="127.0.0.1", port=redis_store_port, key_prefix=uuid4().hex)
+    with open_store(address) as store:
+        _deploy(store, "plain", FRAMES["a day"], is_long=False)
+        _deploy(store, "long", FRAMES["a day"])
+
+        def write(seed: int) -> None:
+            chance = random.Random(seed)
+            with open_store(address) as own:
+                for _ in range(40):
+                    _put(own, *(_row(chance, chance.choice(range(20, 60))) for _ in range(3)))
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(write, range(3)))
+        _compare(store, random.Random(5), range(20, 90), 60)
+
+
+def test_a_writer_that_dies_before_it_settles(redis_store_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = StoreAddress(host="127.0.0.1", port=redis_store_port, key_prefix=uuid4().hex)
+    chance = random.Random(6)
+    with open_store(address) as store:
+        _deploy(store, "plain", FRAMES["all"], is_long=False)
+        _deploy(store, "long", FRAMES["all"])
+        _put(store, *(_row(chance, chance.choice(range(20, 60))) for _ in range(50)), load=Load("first"))
+
+        def die(*arguments: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(redis_store, "settle", die)
+            with pytest.raises(KeyboardInterrupt):
+                _put(store, *(_row(chance, chance.choice(range(20, 60))) for _ in range(20)), load=Load("second"))
+        _compare(store, chance, range(20, 90))
+        _put(store, *(_row(chance, 59) for _ in range(9)))
+        _compare(store, chance, range(20, 90))

@@ -17,7 +17,7 @@ from airflow_provider_mlfeat.online.opening import StoreAddress, open_store
 from airflow_provider_mlfeat.online.redis.client import open_client
 from airflow_provider_mlfeat.online.redis.store import RedisStore
 from tests.hooks.conftest import SECRET, free_port, process
-from tests.online import shop, test_stores
+from tests.online import shop, test_long_windows, test_stores
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreAddress]:
         test_stores.test_a_load_is_done_once_and_goes_on,
         test_stores.test_events_count_once,
         test_stores.test_tables,
+        test_long_windows.test_rows_that_were_there_are_filled_in,
+        test_long_windows.test_a_deployment_that_goes_takes_its_buckets_along,
     ],
 )
 def test_a_cluster(cluster: StoreAddress, check: object) -> None:

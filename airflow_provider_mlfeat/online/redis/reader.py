@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlfeat.engine.blocks import Block
 from airflow_provider_mlfeat.engine.history import Lookup, SeriesKey, block_rows
+from airflow_provider_mlfeat.engine.partials import NotExactError
+from airflow_provider_mlfeat.engine.pruning import references
+from airflow_provider_mlfeat.engine.request_long import Summarized
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.strings import StringPool
 from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.online.redis.buckets import EXACT, partials_of, read_span
 from airflow_provider_mlfeat.online.redis.client import redis_errors
 from airflow_provider_mlfeat.online.redis.documents import REVISION
 from airflow_provider_mlfeat.online.redis.packing import Packing
+from airflow_provider_mlfeat.online.series import Buckets
 from airflow_provider_mlfeat.online.tables import StoredTable, get_table
-from airflow_provider_mlfeat.sql.plan import Schema
+from airflow_provider_mlfeat.sql.plan import FrameCall, Schema, expression_to_text
 from airflow_provider_mlfeat.sql.types import STRING
 
 if TYPE_CHECKING:
@@ -24,17 +29,16 @@ if TYPE_CHECKING:
     from airflow_provider_mlfeat.online.series import TableName
 
 _MOST_STRINGS = 2_000_000
-# Scores are doubles: above this two order values may have the same.
-EXACT = 1 << 53
 
 
 def record_key(prefix: bytes, values: Sequence[Any]) -> bytes:
-    """The key of a series' rows with these key values.
+    """The key of a series' rows with these key values; what belongs to it has the same part in braces.
 
     :param prefix: of the series.
     :param values: Python values; dates as they are.
     """
-    return prefix + hashlib.sha256(b"".join(map(_key_text, values))).digest()[:16]
+    digest = hashlib.sha256(b"".join(map(_key_text, values))).digest()[:16]
+    return prefix + b"{" + digest.replace(b"}", b"~") + b"}"
 
 
 def _key_text(value: Any) -> bytes:
@@ -75,6 +79,7 @@ class _ReadSeries:
         self.prefix, self.packing = prefix, packing
         self.ordered: list[int] = []
         self.texts: list[int] = []
+        self.buckets: Buckets | None = None
 
 
 class RedisHistory:
@@ -115,6 +120,7 @@ class RedisHistory:
                 raise UserError(f"the online store does not keep '{table.qualified_name}' by {keys}: deploy the query")
             packing = Packing(schema, series.order)
             known = self._series[series] = _ReadSeries(self._store.series_prefix(stored), packing)
+            known.buckets = stored.buckets
         texts = {place for place, column in enumerate(schema) if column.type == STRING}
         known.ordered = sorted(texts.intersection(ordered).union(known.ordered))
         known.texts = sorted(texts.intersection(texts if columns is None else columns).union(known.texts))
@@ -135,6 +141,27 @@ class RedisHistory:
         # Answers to one look-up all begin with the newest row: the longest holds the others.
         members = [max(islice(answers, count), key=len) for count in counts]
         return [self._block(one, newest_first[::-1]) for one, newest_first in zip(series, members, strict=True)]
+
+    def prepare_partials(self, series: SeriesKey, schema: Schema, parts: Sequence[FrameCall]) -> Sequence[int] | None:
+        """See ``SummarizedStore``."""
+        self.prepare(series, schema, (), sorted(references(*parts)))
+        buckets = self._series[series].buckets
+        texts = [expression_to_text(part) for part in parts]
+        if buckets is None or not set(texts).issubset(buckets.parts):
+            return None
+        return [buckets.parts.index(text) for text in texts]
+
+    def fetch_partials(self, lookup: Lookup, first: int, last: int, places: Sequence[int]) -> Summarized:
+        """See ``SummarizedStore``; the rows are those of buckets that lie partly in the span, or were just written."""
+        series = self._series[lookup.series]
+        assert series.buckets is not None, "it was prepared"
+        if last >= EXACT:
+            raise NotExactError
+        key = record_key(series.prefix, lookup.key)
+        with redis_errors(self._store.address):
+            settled, members = read_span(self._store.client, key, first, last, series.buckets.span)
+        partials = partials_of(settled, places, len(series.buckets.parts)) if settled else None
+        return Summarized(self._block(series, members), partials)
 
     def _block(self, series: _ReadSeries, members: list[bytes]) -> Block | None:
         if not members:

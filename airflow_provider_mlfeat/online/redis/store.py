@@ -23,6 +23,7 @@ from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.online.documents import Draft
 from airflow_provider_mlfeat.online.events import REMEMBERED_EVENTS, check_events, event_key
 from airflow_provider_mlfeat.online.opening import StoreAddress
+from airflow_provider_mlfeat.online.redis.buckets import is_record_key, settle
 from airflow_provider_mlfeat.online.redis.client import open_client, redis_errors
 from airflow_provider_mlfeat.online.redis.documents import RedisDocuments
 from airflow_provider_mlfeat.online.redis.packing import Packing
@@ -283,18 +284,26 @@ class RedisStore(OnlineStore):
                 return
 
     def _write(self, table: StoredTable, series: Series, rows: Rows, arrivals: Bits, horizon: Horizon) -> None:
+        keys: set[bytes] = set()
         for start in range(0, rows.length, _BATCH):
             stop = min(start + _BATCH, rows.length)
             with redis_errors(self.address):
-                write_series(
-                    self.client,
-                    self.series_prefix(series),
-                    series,
-                    table.schema,
-                    rows.slice(start, stop),
-                    arrivals[start:stop],
-                    horizon,
+                keys.update(
+                    write_series(
+                        self.client,
+                        self.series_prefix(series),
+                        series,
+                        table.schema,
+                        rows.slice(start, stop),
+                        arrivals[start:stop],
+                        horizon,
+                    )
                 )
+        if series.buckets is not None:
+            names = [column.name for column in table.schema]
+            packing = Packing(table.schema, None if series.order is None else names.index(series.order))
+            with redis_errors(self.address):
+                settle(self.client, keys, series.buckets, table.schema, packing)
 
     def load_state(self, table: StoredTable, load: str) -> LoadState:
         """See ``OnlineStore``."""
@@ -352,6 +361,10 @@ class RedisStore(OnlineStore):
             return int(self.client.zcard(key))
 
     def _record_keys(self, series: Series) -> Iterator[bytes]:
+        return filter(is_record_key, self._keys(series))
+
+    def _keys(self, series: Series) -> Iterator[bytes]:
+        """The keys of a series' rows, and of what belongs to them."""
         pattern = self.series_prefix(series).replace(b"[", b"\\[").replace(b"*", b"\\*").replace(b"?", b"\\?") + b"*"
         with redis_errors(self.address):
             yield from self.client.scan_iter(match=pattern, count=1_000)
@@ -392,7 +405,7 @@ class RedisStore(OnlineStore):
 
     def _delete(self, series: Sequence[Series], grace: bool) -> None:
         for one in series:
-            keys = self._record_keys(one)
+            keys = self._keys(one)
             while found := list(islice(keys, 1_000)):
                 with redis_errors(self.address):
                     pipeline = self.client.pipeline(transaction=False)

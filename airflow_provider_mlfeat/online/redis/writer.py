@@ -13,8 +13,9 @@ import numpy as np
 from airflow_provider_mlfeat.engine.encoding import Bits
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.strings import StringPool
+from airflow_provider_mlfeat.online.redis.buckets import EXACT, put_rows, trim_rows
 from airflow_provider_mlfeat.online.redis.packing import Packing
-from airflow_provider_mlfeat.online.redis.reader import EXACT, record_key
+from airflow_provider_mlfeat.online.redis.reader import record_key
 from airflow_provider_mlfeat.online.retaining import Horizon, kept_places
 from airflow_provider_mlfeat.online.series import Retention, Series
 from airflow_provider_mlfeat.sql.plan import Schema
@@ -23,8 +24,8 @@ from airflow_provider_mlfeat.sql.types import Kind
 
 def write_series(
     client: Any, prefix: bytes, series: Series, schema: Schema, rows: Rows, arrivals: Bits, horizon: Horizon
-) -> None:
-    """Add rows to one series, and take away what its retention no longer keeps.
+) -> list[bytes]:
+    """Add rows to one series, and take away what its retention no longer keeps → the keys of these rows.
 
     :param client: of the Redis.
     :param prefix: of the series' keys.
@@ -46,16 +47,20 @@ def write_series(
         by_key.setdefault(key, {})[member] = int(order[place]) if order_column is not None else 0
     pipeline = client.pipeline(transaction=False)
     for key, scores in by_key.items():
-        pipeline.zadd(key, scores)
+        if series.buckets is None:
+            pipeline.zadd(key, scores)
+        else:
+            put_rows(pipeline, key, scores, series.buckets)
     pipeline.execute()
     retention = series.retention
     if retention.everything or (order_column is not None and not (horizon.is_live or horizon.earliest is not None)):
-        return
+        return list(by_key)
     if order_column is None:
         _trim_by_arrival(client, series, packing, names, list(by_key))
     else:
         is_time = schema[order_column].type.kind is Kind.TIMESTAMP
         _trim_by_order(client, series, list(by_key), horizon, is_time)
+    return list(by_key)
 
 
 def _trim_by_arrival(client: Any, series: Series, packing: Packing, names: list[str], keys: list[bytes]) -> None:
@@ -115,5 +120,8 @@ def _trim_by_order(client: Any, series: Series, keys: list[bytes], horizon: Hori
         bound = min(bounds, default=value)
         if bound >= EXACT:
             bound -= 1 << (bound.bit_length() - 52)
-        pipeline.zremrangebyscore(key, "-inf", f"({bound}")
+        if series.buckets is None:
+            pipeline.zremrangebyscore(key, "-inf", f"({bound}")
+        elif bound > 0:
+            trim_rows(pipeline, key, bound, series.buckets)
     pipeline.execute()
