@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import resource
 import shutil
 import threading
 import time
@@ -394,3 +395,94 @@ def test_a_state_of_another_release_is_refused(rollout: Rollout, models: Models)
     with pytest.raises(UserError, match="has the format 99; this release reads 1"):
         rollout.deploy(models(2), 2)
     place.write_text(kept)
+
+
+def test_a_disk_that_is_really_full(rollout: Rollout, models: Models, server: LocalServer) -> None:
+    """No file may grow past a limit: the kernel itself refuses, in the middle of the model's file."""
+    rollout.deploy(models(1), 1)
+    large = models(2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Load(server.grpc_address, rollout.name, goldens(models(1))) as load:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            with pytest.raises(TransientError, match="the model repository has no space for .*: File too large"):
+                rollout.deploy(large, 2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (load.failures, load.wrong) == ([], [])
+    assert sorted(path.name for path in rollout.directory.path.iterdir()) == ["0", "1", "config.pbtxt"]
+    assert (held(rollout), rollout.deploy(large, 2).state.live) == ([{1}], 2)
+
+
+def test_a_replica_dies_in_the_middle(
+    environment: TritonEnvironment,
+    server: LocalServer,
+    repository: Path,
+    models: Models,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LocalServer(repository, environment=environment) as other:
+        with Fleet([server.grpc_address, other.grpc_address], Access("grpc", timeout=5)) as both:
+            rollout = rollout_of(repository, both, name)
+            rollout.deploy(models(1), 1)
+            prove = rollout._prove
+
+            def die(*arguments: Any) -> float:
+                other.kill()
+                return prove(*arguments)
+
+            monkeypatch.setattr(rollout, "_prove", die)
+            with Load(server.grpc_address, name, goldens(models(1), models(2))) as load:
+                with pytest.raises(TransientError, match=f"failed on 1 of 2 servers: Triton at {other.grpc_address}"):
+                    rollout.deploy(models(2), 2)
+            assert (load.failures, load.wrong) == ([], [])
+    with Fleet([server.grpc_address], Access("grpc")) as alone:
+        rollout = rollout_of(repository, alone, name)
+        assert (held(rollout), rollout.directory.state().live) == ([{1}], 1)
+        rollout.unload()
+
+
+def test_a_stub_that_hangs_when_it_is_asked(own: LocalServer, models: Models) -> None:
+    """It loads, and its golden rows inside the server are right; the first request over the wire never comes back."""
+    with Fleet([own.grpc_address], Access("grpc", timeout=2)) as fleet:
+        rollout = rollout_of(own.repository, fleet, "jd", load_seconds=5)
+        rollout.deploy(models(1), 1)
+        write = rollout.directory.write_version
+
+        def write_hanging(version: int, *arguments: Any) -> bool:
+            written = write(version, *arguments)
+            file = rollout.directory.path / str(version) / "model.py"
+            text = file.read_text().replace(
+                "responses: list[Any] = [None]", "__import__('time').sleep(600)\n        x", 1
+            )
+            file.write_text(text)
+            return written
+
+        rollout.directory.write_version = write_hanging  # type: ignore[method-assign]
+        with pytest.raises(TransientError, match="did not answer within 2 s"):
+            rollout.deploy(models(2), 2)
+        (client,) = fleet.clients.values()
+        golden = models(1).golden_rows()
+        answer = client.infer("jd", golden.inputs, version=1)["OUTPUT_0"].reshape(-1)
+        assert max(abs(answer - golden.outputs)) < 1e-5
+        assert rollout.directory.state().live == 1
+    own.kill()
+
+
+def test_the_response_cache(environment: TritonEnvironment, models: Models, tmp_path: Path) -> None:
+    """Equal requests are answered once by the model; another version never answers from its cache."""
+    with LocalServer(tmp_path / "repository", environment=environment, cache_bytes=1 << 20) as cached:
+        with Fleet([cached.grpc_address], Access("grpc")) as fleet:
+            rollout = rollout_of(cached.repository, fleet, "jd")  # type: ignore[arg-type]
+            rollout.deploy(models(1), 1, tuning=Tuning(cache=True))
+            (client,) = fleet.clients.values()
+            golden = models(1).golden_rows()
+            before = client.statistics("jd", 1)[0]
+            answers = {float(client.infer("jd", golden.row(9))["OUTPUT_0"][0, 0]) for _ in range(5)}
+            after = client.statistics("jd", 1)[0]
+            assert (len(answers), after.executions - before.executions) == (1, 1)
+            assert after.successes - before.successes == 5
+            rollout.deploy(models(2), 2, tuning=Tuning(cache=True))
+            answer = float(client.infer("jd", golden.row(9))["OUTPUT_0"][0, 0])
+            assert abs(answer - models(2).golden_rows().outputs[9]) < 1e-5

@@ -35,6 +35,7 @@ class LocalServer:
     :param metrics_port: port of the metrics; 0 takes a free one.
     :param models: models to load at the start, as their config files say.
     :param cache_bytes: size of the response cache; 0 is none.
+    :param options: further options of the server's command line, such as those of TLS or of restricted endpoints.
     :param log: file for the server's output; None is a file in its temporary folder.
     :param start_seconds: how long the start may take.
     :param stop_seconds: how long a polite stop may take before the process is killed.
@@ -51,6 +52,7 @@ class LocalServer:
         metrics_port: int = 0,
         models: Sequence[str] = (),
         cache_bytes: int = 0,
+        options: Sequence[str] = (),
         log: Path | None = None,
         start_seconds: float = 30.0,
         stop_seconds: float = 10.0,
@@ -61,6 +63,7 @@ class LocalServer:
         self.http_port, self.grpc_port, self.metrics_port = _ports(host, (http_port, grpc_port, metrics_port))
         self.models = tuple(models)
         self.cache_bytes = cache_bytes
+        self.options = tuple(options)
         self.start_seconds = start_seconds
         self.stop_seconds = stop_seconds
         self._folder = tempfile.TemporaryDirectory(prefix="mlfeat-triton-", ignore_cleanup_errors=True)
@@ -195,6 +198,7 @@ class LocalServer:
             # Two servers of one machine must not share memory regions.
             f"--backend-config=python,shm-region-prefix-name=mlfeat{uuid.uuid4().hex[:12]}",
             *(f"--load-model={model}" for model in self.models),
+            *self.options,
         ]
         if self.cache_bytes:
             command += [
