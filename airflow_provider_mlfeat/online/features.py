@@ -125,7 +125,8 @@ class FeatureService:
         """The answer to a request, and what it was computed from, as JSON.
 
         ``deployment``, ``plan_id``, ``features`` (column → value, None without an answer), ``history`` (per look-up:
-        table, key, order, how many rows were read, the oldest and newest order value; of a long window also how many ``buckets``) and ``milliseconds``.
+        table, key, order, how many rows were read, the oldest and newest order value, of a long window how many
+        ``buckets``) and ``milliseconds``.
         """
         served = self.served(name)
         watched = _WatchedHistory(self._history)
