@@ -34,5 +34,5 @@ with DAG(
         inlets=[MODEL, DECISION],
     )
     # --8<-- [end:example]
-    promote = PromoteModelOperator(task_id="promote", model_name="jd_purchase_intention", alias="approved")
+    promote = PromoteModelOperator(task_id="promote", model_name="jd_purchase_intention")
     approve >> promote

@@ -32,7 +32,7 @@ with DAG(
         task_id="deploy",
         name="shopping",
         database="shop",
-        sql="sql/shopping_features.sql",
+        sql="sql/shopping_history.sql",
         options={"range_bias": "1d"},
     )
     # --8<-- [end:example]

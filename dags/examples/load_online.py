@@ -31,7 +31,7 @@ with DAG(
         [{"table": f"shop.{name}", "paths": f"{FOLDER}/data/{name}.csv"} for name in ("checkout", "click", "shop")]
     )
     deploy = DeployFeaturesOperator(
-        task_id="deploy", name="shopping_history", database="shop", sql="sql/shopping_features.sql"
+        task_id="deploy", name="shopping_history", database="shop", sql="sql/shopping_history.sql"
     )
     # --8<-- [start:example]
     load_online = LoadOnlineOperator(

@@ -27,7 +27,6 @@ with DAG(
         task_id="promote",
         model_name="jd_purchase_intention",
         model_version="{{ inlet_events[0][-1].extra.model_version }}",
-        alias="example",
         inlets=[MODEL],
     )
     back = RollbackModelOperator(
@@ -35,7 +34,6 @@ with DAG(
         model_name="jd_purchase_intention",
         # None is the version that the present one replaced.
         to_version="{{ inlet_events[0][-1].extra.model_version }}",
-        alias="example",
         inlets=[MODEL],
     )
     # --8<-- [end:example]
