@@ -27,8 +27,8 @@ down: install ## stop what `make up` started
 test: install ## run all tests
 	@$(PYTHON_BIN)/python -m pytest
 
-test-quick: install ## run the tests that need no whole Airflow
-	@$(PYTHON_BIN)/python -m pytest -m "not live"
+test-quick: install ## run the tests that need no whole Airflow and no Spark
+	@$(PYTHON_BIN)/python -m pytest -m "not live and not spark"
 
 test-docker: install docker-image ## run the container tests on a Docker engine that is set up for it (Debian, as root)
 	@$(PYTHON_BIN)/python -m pytest tests/runtimes
