@@ -14,6 +14,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_mlfeat.links.job import JobLink, job_page_url
+from airflow_provider_mlfeat.operators.resources import JobResources, runs_in_a_pod
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
@@ -42,6 +43,10 @@ class JobOperator(ResumableJobMixin, BaseOperator):
         ``{"kind": "container", "image": "…", "gpus": 1}``; the default is ``[mlfeat] runtime``. (templated)
     :param docker_conn_id: connection of type ``docker`` for the container runtime; None connects without logging in.
         (templated)
+    :param resources: what the job may use: a map of ``gpus``, ``cpus`` and ``memory`` (``8g``). The container runtime
+        gets them as limits and a device request, the process runtime `cpus` as its number of threads, the worker's pod
+        under a Kubernetes executor as its limits, and a task in a pool takes a slot per GPU; `pool_slots` and
+        `executor_config` of your own stand.
     :param deferrable: wait in the triggerer, without a worker slot. Needs a runtime other than ``in_process``.
     :param poll_interval: seconds between two looks at the job.
     :param cancel_on_kill: whether the job stops when the task is killed. False lets long work go on while workers are
@@ -62,13 +67,20 @@ class JobOperator(ResumableJobMixin, BaseOperator):
         *,
         runtime: str | dict[str, Any] | None = None,
         docker_conn_id: str | None = None,
+        resources: Mapping[str, Any] | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = 1.0,
         cancel_on_kill: bool = True,
         abandoned_after: timedelta | None = timedelta(hours=1),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        limits = JobResources.parse(resources)
+        if limits.gpus and kwargs.get("pool"):
+            kwargs.setdefault("pool_slots", limits.gpus)
+        if limits.for_kubernetes() and runs_in_a_pod(kwargs.get("executor"), runtime):
+            kwargs.setdefault("executor_config", limits.executor_config())
+        super().__init__(resources=limits.for_airflow(), **kwargs)
+        self._limits = limits
         self.runtime = runtime
         self.docker_conn_id = docker_conn_id
         self.deferrable = deferrable
@@ -90,6 +102,10 @@ class JobOperator(ResumableJobMixin, BaseOperator):
     def secrets(self, context: Context) -> dict[str, str]:
         """What the job needs from connections, by name. Travels beside the spec and is written nowhere."""
         return {}
+
+    def limits(self) -> JobResources:
+        """What the job may use."""
+        return self._limits
 
     # ── Airflow's side ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,7 +150,7 @@ class JobOperator(ResumableJobMixin, BaseOperator):
         from airflow_provider_mlfeat.runtimes.settings import parse_runtime
 
         chosen = self.runtime or conf.get("mlfeat", "runtime", fallback="process")
-        settings = parse_runtime(chosen).model_dump(mode="json")
+        settings = self.limits().applied_to(parse_runtime(chosen).model_dump(mode="json"))
         if self.deferrable and settings["kind"] == "in_process":
             raise UserError("deferrable=True needs a runtime that outlives the task: 'process' or 'container'")
         return settings

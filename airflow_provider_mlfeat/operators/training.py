@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.configuration import conf
 
-from airflow_provider_mlfeat.hooks.arguments import optional_number
 from airflow_provider_mlfeat.links.mlflow import MLflowRunLink
 from airflow_provider_mlfeat.links.report import ReportLink, push_report
 from airflow_provider_mlfeat.operators.job import JobOperator
+from airflow_provider_mlfeat.operators.resources import JobResources
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,10 +22,10 @@ class ReportedJobOperator(JobOperator):
     :param root: folder of all tables; what the job makes lies beside the databases. The default is
         ``[mlfeat] tables_root``, and where that is empty, ``tables/`` below the state directory. (templated)
     :param output_folder: folder for what the job makes, in place of that. (templated)
-    :param gpus: how many GPUs. The container runtime asks the engine for so many; a task in a pool takes so many of
-        its slots unless `pool_slots` says otherwise. (templated)
-    :param cpus: limit of the container runtime, as a number of cores. (templated)
-    :param memory: limit of the container runtime, such as ``16g``. (templated)
+    :param gpus: how many GPUs: that of `resources`, and with it templated. Pools and pods see only a plain number.
+        (templated)
+    :param cpus: cores, likewise. (templated)
+    :param memory: such as ``16g``, likewise. (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -45,8 +45,9 @@ class ReportedJobOperator(JobOperator):
         memory: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if isinstance(gpus, int) and gpus > 0 and kwargs.get("pool"):
-            kwargs.setdefault("pool_slots", gpus)
+        given = {"gpus": gpus, "cpus": cpus, "memory": memory}
+        plain = {name: value for name, value in given.items() if value is not None and "{" not in str(value)}
+        kwargs["resources"] = {**(kwargs.get("resources") or {}), **plain}
         super().__init__(**kwargs)
         self.root = root
         self.output_folder = output_folder
@@ -60,18 +61,10 @@ class ReportedJobOperator(JobOperator):
         root = self.root or str(conf.get("mlfeat", "tables_root", fallback=""))
         return {"root": root, "output": self.output_folder or ""}
 
-    def wanted_gpus(self) -> int:
-        """How many GPUs, as a number."""
-        return optional_number(int, self.gpus, "gpus") or 0
-
-    def _settings(self) -> dict[str, Any]:
-        """The runtime's settings, with the limits of this task where the runtime has such."""
-        settings = super()._settings()
-        if settings["kind"] == "container":
-            cpus = optional_number(float, self.cpus, "cpus")
-            wanted = {"gpus": self.wanted_gpus() or None, "cpus": cpus, "memory": self.memory or None}
-            settings |= {name: value for name, value in wanted.items() if value is not None}
-        return settings
+    def limits(self) -> JobResources:
+        """What the job may use, with what templates say."""
+        rendered = JobResources.parse({"gpus": self.gpus, "cpus": self.cpus, "memory": self.memory})
+        return rendered.over(super().limits())
 
     def _finish(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
         """The page of the report is there as soon as the job has ended."""
@@ -159,7 +152,7 @@ class TrainModelOperator(ReportedJobOperator):
 
     def _devices(self) -> dict[str, Any]:
         """What the number of GPUs means for the training: one process per GPU."""
-        gpus = self.wanted_gpus()
+        gpus = self.limits().gpus
         if not gpus:
             return {}
         return {"device": "cuda", **({"processes": gpus} if gpus > 1 and self.model != "xgboost" else {})}
