@@ -116,7 +116,7 @@ def graph(tables: list[np.ndarray], bias: float, fields: int, values: int) -> on
 
 def make_model(
     folder: Path, *, noise: float = 0.0, bias: float = -2.0, flat: bool = False, seed: int = 0, recipe: str = "",
-    encoder: Encoder | None = None, rows: int = 64, broken_city: str = "",
+    encoder: Encoder | None = None, rows: int = 64, broken_city: str = "", features: pa.Table | None = None,
 ) -> Path:  # fmt: skip
     """A model folder. More `noise` on the planted weights makes a worse model; a `flat` one cannot tell rows apart."""
     import onnxruntime
@@ -133,7 +133,7 @@ def make_model(
     folder.mkdir(parents=True)
     encoder.save(folder / "encoder.json")
     onnx.save(graph(tables, bias, len(encoder.sizes), len(encoder.value_fields)), folder / "model.onnx")
-    features = make_features(rows, seed=7)
+    features = make_features(rows, seed=7) if features is None else features
     for name in set(encoder.columns) - set(features.column_names):
         features = features.append_column(name, pa.array(["sun"] * rows))
     encoded = encoder.encode(features)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider_mlfeat.dataset.encoder import Encoder, Field
+from airflow_provider_mlfeat.dataset.encoder.canonical import type_name
 from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.jobs.run import parse_spec, run
 from airflow_provider_mlfeat.serving.triton.client import TritonClient
@@ -70,6 +75,43 @@ def test_raw_rows_get_the_answers_of_encoded_ones(make: Make, trained: list[Serv
     assert np.abs(encoded - golden.outputs).max() < 1e-5
 
 
+def test_every_type_comes_through_json(make: Make, tmp_path: Path) -> None:
+    """Points in time, dates, decimals, single precision, long integers, NULLs: the ids are those of the columns."""
+    moments = [datetime(2016, 3, 15, 23, 59, 59, 999000), datetime(1969, 12, 31, 23, 59, 59, 1000), None]
+    table = pa.table(
+        {
+            "moment": pa.array(moments * 8, pa.timestamp("us")),
+            "zoned": pa.array(moments * 8, pa.timestamp("ms", "Asia/Shanghai")),
+            "day": pa.array([date(2016, 2, 29), None, date(1900, 1, 1)] * 8),
+            "money": pa.array([Decimal("12345678901234.50"), Decimal("-0.01"), None] * 8, pa.decimal128(18, 2)),
+            "single": pa.array([0.1, 16777216.0, None] * 8, pa.float32()),
+            "long": pa.array([2**62 + 1, -1, None] * 8, pa.int64()),
+            "flag": pa.array([True, False, None] * 8),
+            "text": pa.array(['中文\n"', "", None] * 8),
+        }
+    )
+    kinds = {name: type_name(table.schema.field(name).type) for name in table.column_names}
+    fields = [Field(name, name, "hash", type=kind, rows=1000, size=1002) for name, kind in kinds.items()]
+    hour = Field("hour", "zoned", "part", type="timestamp", part="hour", zone="+08:00", size=26)
+    price = Field("price", "single", "value", type="float32")
+    encoder = Encoder((*fields, hour, price), {}, "plan")
+    folder = make_model(tmp_path / "all", encoder=encoder, features=table)
+    model = ServedModel.open(str(folder))
+    rollout = make(wanted=True)
+    rollout.deploy(model, 1)
+    assert len(np.unique(encoder.encode(table).ids[:3], axis=0)) == 3
+    assert np.abs(asked(rollout, model) - model.golden_rows().outputs).max() < 1e-6
+    (client,) = rollout.fleet.clients.values()
+    # The same moments and days as people write them.
+    row = {
+        **json.loads(rows_of(model)[0, 0]),
+        "moment": "2016-03-15T23:59:59.999",
+        "zoned": "2016-03-16T07:59:59.999+08:00",
+    }
+    answer = client.infer(rollout.name + "_raw", {"FEATURES": np.array([[json.dumps(row)]], dtype=object)})["OUTPUT_0"]
+    assert abs(answer[0, 0] - model.golden_rows().outputs[0]) < 1e-6
+
+
 def test_both_change_in_step(make: Make, trained: list[ServedModel]) -> None:
     make(wanted=True).deploy(trained[0], 1)
     # Once there is a front, nobody has to ask for it.
@@ -80,7 +122,9 @@ def test_both_change_in_step(make: Make, trained: list[ServedModel]) -> None:
     assert (front.before.live, front.before.loaded) == (2, (1, 2))
     assert np.abs(asked(rollout, trained[1]) - trained[1].golden_rows().outputs).max() < 1e-5
     assert np.abs(asked(rollout, trained[1], 1) - trained[0].golden_rows().outputs).max() < 1e-5
-    make().roll_back(reason="worse")
+    make().unload(1)
+    assert set(rollout.fleet.ready_versions(rollout.name + "_raw").values()) == {frozenset({2})}
+    make().roll_back(1, reason="worse")
     assert np.abs(asked(rollout, trained[0]) - trained[0].golden_rows().outputs).max() < 1e-5
     assert front.rollout.directory.state().history[-1]["reason"] == "worse"
     assert not make(wanted=True).deploy(trained[0], 1).changed

@@ -83,10 +83,13 @@ class RawFront:
         else:
             self.rollout.roll_back(version, reason)
 
-    def unload(self) -> None:
-        """Go with the model."""
-        if self.wanted:
-            self.rollout.unload()
+    def unload(self, version: int | None) -> None:
+        """Go with the model, or let go a version with it.
+
+        :param version: the version; None is the whole model.
+        """
+        if self.wanted and (version is None or version in self.before.loaded):
+            self.rollout.unload(version)
 
     def settle(self) -> None:
         """Wait until the versions that were let go have answered their last request: they still ask the model."""

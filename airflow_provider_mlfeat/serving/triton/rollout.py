@@ -43,7 +43,7 @@ class Companion(Protocol):
 
     def deploy(self, model: ServedModel, version: int, tuning: Tuning, **options: Any) -> None: ...
     def roll_back(self, version: int, reason: str) -> None: ...
-    def unload(self) -> None: ...
+    def unload(self, version: int | None) -> None: ...
     def settle(self) -> None: ...
     def undo(self) -> None: ...
 
@@ -243,7 +243,7 @@ class Rollout:
             state = self.directory.state()
             if version is None:
                 if self.companion is not None:
-                    self.companion.unload()
+                    self.companion.unload(None)
                 after = state.changed("unload", live=None, previous=None, loaded=(), canary=None)
                 self.directory.write_state(after)
                 self.directory.forget_configuration()
@@ -256,6 +256,8 @@ class Rollout:
                 )
             if version not in state.loaded:
                 return state
+            if self.companion is not None:
+                self.companion.unload(version)
             loaded = tuple(number for number in state.loaded if number != version)
             after = state.changed(
                 "unload",
