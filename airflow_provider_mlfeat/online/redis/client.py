@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,21 @@ def open_client(address: StoreAddress) -> Any:
         "socket_connect_timeout": address.timeout,
         "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), _TRIES),
     }
-    if address.ca_certificate:
-        options["ssl_ca_certs"] = address.ca_certificate
+    if address.tls and address.ca_certificate:
+        options["ssl_ca_certs"] = _checked_authority(address.ca_certificate)
     with redis_errors(address):
         if address.cluster:
             return RedisCluster(**options)
         return Redis(db=address.database, **options)
+
+
+def _checked_authority(path: str) -> str:
+    """The path of a file that holds certificates, as far as can be told without a server."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        raise UserError(f"'{path}' holds no certificate of an authority in PEM form: {error}") from None
+    return path
 
 
 @contextmanager
@@ -64,6 +74,12 @@ def redis_errors(address: StoreAddress) -> Iterator[None]:
     except exceptions.TimeoutError:
         raise TransientError(f"Redis at {where} did not answer within {address.timeout:g} s") from None
     except exceptions.ConnectionError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            reason = str(error).partition("certificate verify failed: ")[2].partition(" (_ssl")[0] or str(error)
+            message = f"the certificate of Redis at {where} is not to be trusted: {reason}"
+            raise UserError(
+                f"{message}; give the authority that signed it as ca_certificate, and its own host"
+            ) from None
         raise TransientError(f"Redis at {where} is away: {error}") from None
     except exceptions.ResponseError as error:
         text = str(error)
