@@ -81,20 +81,29 @@ class Checkpoints:
         self._group.wait()
 
     def newest(self) -> Found | None:
-        """The newest checkpoint that is whole; None where there is none. Raises UserError for another run's."""
-        for folder in self._folders():
-            try:
-                document = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-                part = folder / self._part
-                whole = files.digest_file(part) == part.with_name(f"{self._part}.sha256").read_text()
-            except (OSError, ValueError):
-                whole = False
-            if not whole:
+        """The newest checkpoint that is whole, on all processes the same; None where there is none.
+
+        Raises UserError for another run's.
+        """
+        for folder in self._group.agree(self._folders()):
+            document = self._whole(folder)
+            if not self._group.every(document is not None):
                 log.warning("checkpoint %s is damaged and passed over", folder)
                 continue
+            assert document is not None
             self._compare(folder, document)
+            part = folder / self._part
             return Found(document["position"], torch.load(part, map_location="cpu", weights_only=True, mmap=True))
         return None
+
+    def _whole(self, folder: Path) -> dict[str, Any] | None:
+        """The description of a checkpoint whose part of this process is what was written; None when it is damaged."""
+        part, document = folder / self._part, _described(folder)
+        try:
+            whole = files.digest_file(part) == part.with_name(f"{self._part}.sha256").read_text()
+        except (OSError, ValueError):
+            return None
+        return document if whole else None
 
     def save_best(self, epoch: int, weights: Mapping[str, Any]) -> None:
         """Write the weights of the best epoch so far."""
@@ -118,13 +127,15 @@ class Checkpoints:
         return sorted(self.directory.glob("step-*"), reverse=True)
 
     def _forget(self, best: str) -> None:
-        needed = {best}
-        for index, folder in enumerate(self._folders()):
-            if index >= KEPT:
+        needed, kept = {best}, 0
+        for folder in self._folders():
+            description = _described(folder)
+            if description is None or kept == KEPT:
+                # Too old, or too damaged to go on from.
                 files.remove(folder)
             else:
-                description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-                needed.add(str(description["position"].get("best_epoch")))
+                kept += 1
+                needed.add(str(description.get("position", {}).get("best_epoch")))
         for weights in self.directory.glob("best-*.pt"):
             if str(int(weights.name.split("-")[1])) not in needed:
                 files.remove(weights)
@@ -139,6 +150,15 @@ class Checkpoints:
                     f"checkpoint {folder} belongs to another run: {name} is {_short(theirs.get(name))} there and"
                     f" {_short(mine)} here; take the same settings and dataset, or another checkpoint directory"
                 )
+
+
+def _described(folder: Path) -> dict[str, Any] | None:
+    """What a checkpoint says of itself; None where it cannot be read."""
+    try:
+        document = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _short(value: Any) -> str:

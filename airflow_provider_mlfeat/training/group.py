@@ -91,6 +91,14 @@ class Group:
         distributed.broadcast_object_list(things, src=0)
         return things[0]
 
+    def every(self, holds: bool) -> bool:
+        """Whether something holds on every process."""
+        if self.size == 1:
+            return holds
+        answers: list[Any] = [None] * self.size
+        distributed.all_gather_object(answers, holds)
+        return all(answers)
+
     def wait(self) -> None:
         """Until all are here."""
         if self.size > 1:
