@@ -138,6 +138,25 @@ def switch(documents: Documents, service: str, number: int) -> Service:
     return documents.change(edit)
 
 
+def take_back(documents: Documents, number: int, before: Service) -> Service:
+    """Make a service what it was before a switch that did not work out; nothing where another switch came since.
+
+    :param documents: of the store.
+    :param number: of the release that was switched to; going back will not lead to it.
+    :param before: the service as it was.
+    """
+
+    def edit(draft: Draft) -> Service:
+        now = _service(draft, before.name)
+        if now.live != number:
+            return now
+        if before.live is not None:
+            switch_live(draft, find_deployment(draft, _get(draft, before.name, before.live).deployment))
+        return _save(draft, before)
+
+    return documents.change(edit)
+
+
 def roll_back(documents: Documents, service: str) -> Service:
     """Make the release that answered before the live one again."""
 

@@ -70,6 +70,7 @@ class ServerPlace(Document):
                 if time.monotonic() > deadline:
                     raise TransientError(f"{url} does not answer with {release.name} after {self.wait:g} s: {reason}")
                 context.cancellation.wait(0.2)
+                context.cancellation.check()
             context.progress.advance()
 
     def _is_live(self, url: str, release: Release, secrets: Mapping[str, str]) -> str:

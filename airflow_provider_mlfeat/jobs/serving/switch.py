@@ -165,21 +165,22 @@ class SwitchServingJob(Job[SwitchServingSpec, SwitchServingResult]):
             )
             _try(store, release, context.secrets)
             added = releases.add_release(store.documents, release)
-            before = releases.services(store.documents).get(spec.service)
+            before = releases.services(store.documents).get(spec.service) or releases.Service(spec.service)
             context.progress.stage("switch", unit="steps")
             now = releases.switch(store.documents, spec.service, added.number)
         try:
             spec.server.wait_for(added, context)
         except Exception:
-            if before is not None and before.live is not None and before.live != added.number:
+            if before.live != added.number:
                 with spec.online.open(context.secrets) as store:
-                    releases.switch(store.documents, spec.service, before.live)
-                log.error("release %s did not come up: release %d is live again", added.name, before.live)
+                    live = releases.take_back(store.documents, added.number, before).live
+                again = "no release is live" if live is None else f"release {live} is live again"
+                log.error("release %s did not come up: %s", added.name, again)
             raise
         log.info("service %s answers with release %d", spec.service, added.number)
         return SwitchServingResult(
             **_document(added, now.previous[-1] if now.previous else None),
-            switched=before is None or before.live != added.number,
+            switched=before.live != added.number,
         )
 
 

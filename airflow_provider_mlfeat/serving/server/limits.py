@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 from types import TracebackType
+from typing import Any
 
 from starlette.requests import Request
 
 from airflow_provider_mlfeat.serving.server.failures import COME_BACK, BadRequestError, BusyError, RefusalError
+
+# Rows of one request; whoever has more asks again.
+MOST_ROWS = 1_000
 
 
 class Gate:
@@ -73,6 +77,12 @@ async def read_body(request: Request, largest: int) -> bytes:
         parts.append(part)
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def check_rows(rows: list[Any]) -> None:
+    """Refuses a request with too many rows: a worker would answer nobody else meanwhile."""
+    if len(rows) > MOST_ROWS:
+        raise BadRequestError(f"a request has at most {MOST_ROWS} rows, not {len(rows)}")
 
 
 def header(request: Request, name: bytes) -> bytes:

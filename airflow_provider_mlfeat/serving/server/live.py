@@ -34,6 +34,8 @@ log = logging.getLogger("mlfeat.serve")
 Result = TypeVar("Result")
 _THREADS = 16
 _NEVER = -1
+# A release that cannot answer costs a load of its model at each try.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 
 
 class LiveRelease:
@@ -107,6 +109,22 @@ class Features:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+class _NextTry:
+    """When to try again what could not be made ready: at once when the store has changed, else ever later."""
+
+    def __init__(self) -> None:
+        self._revision, self._due, self._pause = _NEVER, 0.0, _FIRST_PAUSE
+
+    def is_due(self, revision: int) -> bool:
+        """Whether to try now."""
+        return revision != self._revision or time.monotonic() >= self._due
+
+    def put_off(self, revision: int) -> None:
+        """It failed."""
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE) if revision == self._revision else _FIRST_PAUSE
+        self._revision, self._due = revision, time.monotonic() + self._pause
+
+
 class Live:
     """The live releases of a store's services.
 
@@ -121,6 +139,7 @@ class Live:
         self._settings, self._metrics = settings, metrics
         self._live: dict[str, LiveRelease] = {}
         self._revision = _NEVER
+        self._next_try = _NextTry()
         self.failures: dict[str, str] = {}
         self.workers = Workers.of_environment()
         self._refreshing = threading.Lock()
@@ -145,13 +164,15 @@ class Live:
         """Load what has become live, then exchange it; what cannot be loaded leaves the old release answering."""
         with self._refreshing:
             revision = self.store.documents.revision()
-            if revision == self._revision:
+            if revision == self._revision or not self._next_try.is_due(revision):
                 return
             complete, known = True, releases.services(self.store.documents)
             for name, service in known.items():
-                if service.live is None:
-                    continue
                 old = self._live.get(name)
+                if service.live is None:
+                    self._retire(self._live.pop(name, None))
+                    self._metrics.live.labels(name).set(0)
+                    continue
                 release = releases.get_release(self.store.documents, name, service.live)
                 if old is not None and old.release == release:
                     self.failures.pop(name, None)
@@ -160,19 +181,26 @@ class Live:
                     new = self.prepare(release)
                 except Exception as error:  # noqa: BLE001 - one release must not take the others down
                     complete = False
-                    self.failures[name] = str(error) or type(error).__name__
-                    log.error("release %s cannot answer: %s", release.name, self.failures[name])
+                    reason = str(error) or type(error).__name__
+                    if self.failures.get(name) != reason:
+                        log.error("release %s cannot answer: %s", release.name, reason)
+                    self.failures[name] = reason
                     continue
                 self._live[name] = new
                 self.failures.pop(name, None)
                 self._metrics.live.labels(name).set(release.number)
                 log.info("release %s answers", release.name)
-                if old is not None:
-                    # Requests that are being answered hold the old one; it only has to outlive their deadline.
-                    threading.Timer(self._settings.deadline + 1, old.close).start()
+                self._retire(old)
             self.workers.note({name: one.release.number for name, one in self._live.items()}, self.failures)
             if complete:
                 self._revision = revision
+            else:
+                self._next_try.put_off(revision)
+
+    def _retire(self, old: LiveRelease | None) -> None:
+        """Close a release that answers no longer; requests that hold it have until their deadline."""
+        if old is not None:
+            threading.Timer(self._settings.deadline + 1, old.close).start()
 
     def prepare(self, release: Release) -> LiveRelease:
         """A release that could answer: deployment compiled, model checked by its golden rows."""

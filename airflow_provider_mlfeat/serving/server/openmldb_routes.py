@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
@@ -12,17 +13,19 @@ from airflow_provider_mlfeat.online.rows import RowReader
 from airflow_provider_mlfeat.serving.server.documentation import ROW, body, refusals
 from airflow_provider_mlfeat.serving.server.documents import parse_json, write_json
 from airflow_provider_mlfeat.serving.server.failures import BadRequestError, RefusalError
-from airflow_provider_mlfeat.serving.server.limits import check_token, read_body
+from airflow_provider_mlfeat.serving.server.limits import MOST_ROWS, check_rows, check_token, read_body
 from airflow_provider_mlfeat.sql.plan import Schema
 from airflow_provider_mlfeat.sql.types import DataType, Kind
 
 router = APIRouter(tags=["openmldb"])
+# Rows between two moments at which others get their turn.
+_AT_ONCE = 50
 _TYPES = {Kind.SMALLINT: "int16", Kind.INT: "int32", Kind.BIGINT: "int64"}
 _REQUEST = body(
     {
         "type": "object",
         "properties": {
-            "input": {"type": "array", "items": ROW},
+            "input": {"type": "array", "items": ROW, "maxItems": MOST_ROWS},
             "need_schema": {"type": "boolean"},
             "write_nan_and_inf_null": {"type": "boolean"},
         },
@@ -80,14 +83,20 @@ async def features(request: Request, database: str, name: str) -> Response:
         rows, need_schema, non_finite_null = _read(document)
         values = _values(served.reader, rows)
         reference = served.deployment.reference
-        answers = [await state.live.features.answer(reference, row) for row in values]
+        answers = []
+        for number, row in enumerate(values):
+            if number and number % _AT_ONCE == 0:
+                # A store in this process answers without waiting: others, and the deadline, get their turn here.
+                await asyncio.sleep(0)
+            answers.append(await state.live.features.answer(reference, row))
     data: dict[str, Any] = {"schema": _described(served.output_schema)} if need_schema else {}
     if rows and isinstance(rows[0], dict):
         names = [column.name for column in served.output_schema]
         data["data"] = [None if one is None else dict(zip(names, one, strict=True)) for one in answers]
     else:
         data["data"] = [None if one is None else list(one) for one in answers]
-    headers = {"X-Deployment": reference, "X-Plan-Id": served.deployment.plan_id}
+    # A header holds no letter but those of Latin-1, and a name may.
+    headers = {"X-Deployment": quote(reference, safe="@."), "X-Plan-Id": served.deployment.plan_id}
     return _ok({"data": data}, non_finite_null=non_finite_null, headers=headers)
 
 
@@ -102,6 +111,7 @@ def _read(document: Any) -> tuple[list[Any], bool, bool]:
     rows = document.get("input") if isinstance(document, dict) else None
     if not isinstance(rows, list):
         raise BadRequestError('the body is an object with a list of rows: {"input": [[…], …]}')
+    check_rows(rows)
     flags = [document.get(name, False) for name in ("need_schema", "write_nan_and_inf_null")]
     if not all(isinstance(flag, bool) for flag in flags):
         raise BadRequestError("'need_schema' and 'write_nan_and_inf_null' are true or false")

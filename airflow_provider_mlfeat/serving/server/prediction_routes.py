@@ -11,13 +11,12 @@ from airflow_provider_mlfeat.errors import MlfeatError, UserError
 from airflow_provider_mlfeat.serving.server import updating
 from airflow_provider_mlfeat.serving.server.documentation import ROW, body, refusals
 from airflow_provider_mlfeat.serving.server.documents import parse_json, write_json
-from airflow_provider_mlfeat.serving.server.failures import BadRequestError, RefusalError
-from airflow_provider_mlfeat.serving.server.limits import check_token, read_body
+from airflow_provider_mlfeat.serving.server.failures import RefusalError
+from airflow_provider_mlfeat.serving.server.limits import MOST_ROWS, check_rows, check_token, read_body
 
 router = APIRouter(tags=["prediction"])
-_MOST_ROWS = 1_000
 _BODY = body(
-    {"anyOf": [{"type": "object"}, {"type": "array", "items": ROW, "maxItems": _MOST_ROWS}]},
+    {"anyOf": [{"type": "object"}, {"type": "array", "items": ROW, "maxItems": MOST_ROWS}]},
     {"user_id": "200080", "sku_id": "5505", "eventTime": 1458045784000},
 )
 _UPDATE = body(
@@ -59,8 +58,7 @@ async def _predict(request: Request, service: str) -> Response:
         document = parse_json(await read_body(request, state.settings.largest_body))
         answer: Any
         if isinstance(document, list):
-            if len(document) > _MOST_ROWS:
-                raise BadRequestError(f"a request has at most {_MOST_ROWS} rows, not {len(document)}")
+            check_rows(document)
             answer = await asyncio.gather(
                 *(state.predictor.predict(service, row, number) for number, row in enumerate(document))
             )
