@@ -177,10 +177,12 @@ def _aligned(
     missing = sorted(wanted - set(features.column_names))
     if missing:
         raise UserError(f"the feature set lacks column '{missing[0]}', which the deployment answers")
+    if key and key not in wanted:
+        raise UserError(f"there is no column '{key}' in the answers")
+    if key and not _tells_apart(features.column(key)):
+        raise UserError(f"column '{key}' cannot tell rows apart: the feature set has a value of it more than once")
     key = key or _key_of(features)
     if key:
-        if key not in wanted:
-            raise UserError(f"there is no column '{key}' in the answers")
         found = pc.index_in(
             _plain(served.column(key), served.column(key).type),
             value_set=_plain(features.column(key), served.column(key).type),
@@ -189,7 +191,8 @@ def _aligned(
         trained = found.to_numpy(zero_copy_only=False)[matched].astype(np.int64)
         lost = served.num_rows - len(matched)
         everything = len(answers.rows) == requests
-        lost += features.num_rows - len(trained) if everything else 0
+        # A key that was answered twice stands for no other row.
+        lost += features.num_rows - len(np.unique(trained)) if everything else 0
     elif features.num_rows == requests:
         answered = np.array([answer is not None for answer in answers.answers], bool)
         trained, matched = answers.rows[answered], np.arange(served.num_rows)
@@ -210,9 +213,13 @@ def _key_of(features: pa.Table) -> str:
     for field_ in features.schema:
         column = features.column(field_.name)
         can_tell = pa.types.is_string(field_.type) or pa.types.is_integer(field_.type)
-        if can_tell and column.null_count == 0 and pc.count_distinct(column).as_py() == features.num_rows:
+        if can_tell and column.null_count == 0 and _tells_apart(column):
             return str(field_.name)
     return ""
+
+
+def _tells_apart(column: pa.ChunkedArray) -> bool:
+    return bool(pc.count_distinct(column, mode="all").as_py() == len(column))
 
 
 def _shown_keys(trained: pa.Table, key: str, positions: np.ndarray) -> Any:
