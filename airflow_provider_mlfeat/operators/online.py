@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class OnlineJobOperator(TableJobOperator):
+class OnlineJobOperator(JobOperator):
     """What operators on the online store share: which store, and how to get there.
 
     :param online_conn_id: connection of type ``mlfeat_online``; None is the embedded store below the state directory.
         (templated)
     """
 
-    template_fields: Sequence[str] = ("online_conn_id", *TableJobOperator.template_fields)
+    template_fields: Sequence[str] = ("online_conn_id", *JobOperator.template_fields)
     ui_color = "#f7ecd9"
 
     def __init__(self, *, online_conn_id: str | None = None, **kwargs: Any) -> None:
@@ -36,7 +36,7 @@ class OnlineJobOperator(TableJobOperator):
         return OnlineStoreHook(self.online_conn_id).settings.place()
 
     def secrets(self, context: Context) -> dict[str, str]:
-        """Storage options, and the store's password."""
+        """The store's password."""
         secrets = super().secrets(context)
         if self.online_conn_id is not None:
             from airflow_provider_mlfeat.hooks.online import OnlineStoreHook
@@ -48,7 +48,7 @@ class OnlineJobOperator(TableJobOperator):
         return secrets
 
 
-class DeployFeaturesOperator(OnlineJobOperator):
+class DeployFeaturesOperator(OnlineJobOperator, TableJobOperator):
     """Deploy a feature query: the online store keeps the history that it needs, and requests are answered with it.
 
     Each query becomes an immutable version; the same query again is found instead of made again. The version answers
@@ -77,7 +77,7 @@ class DeployFeaturesOperator(OnlineJobOperator):
 
     template_fields: Sequence[str] = (
         *("sql", "name", "database", "options", "time_zone", "null_join_keys", "plan_id", "model", "model_name"),
-        "model_version",
+        *("model_version", "root", "storage_conn_id"),
         *OnlineJobOperator.template_fields,
     )
     template_ext: Sequence[str] = (".sql",)
@@ -142,7 +142,7 @@ class DeployFeaturesOperator(OnlineJobOperator):
         }
 
 
-class LoadOnlineOperator(OnlineJobOperator):
+class LoadOnlineOperator(OnlineJobOperator, TableJobOperator):
     """Load the history that requests need from offline tables, or from files.
 
     By default the online tables *follow* the offline ones: what was appended since the last load is appended, and a
@@ -170,6 +170,7 @@ class LoadOnlineOperator(OnlineJobOperator):
 
     template_fields: Sequence[str] = (
         *("deployment", "tables", "table", "paths", "format", "options", "mode", "load_id", "earliest", "database"),
+        *("root", "storage_conn_id"),
         *OnlineJobOperator.template_fields,
     )
     template_fields_renderers: Mapping[str, str] = {

@@ -36,7 +36,7 @@ def _triton_secrets(triton_conn_id: str | None) -> dict[str, str]:
     return TritonHook(triton_conn_id).secrets()
 
 
-class CheckParityOperator(OnlineJobOperator):
+class CheckParityOperator(OnlineJobOperator, TableJobOperator):
     """Replay past requests through the path that serves, and compare every number with what training used.
 
     Each request is answered with the history of its moment by the deployment, encoded by the model's encoder, and
@@ -75,7 +75,7 @@ class CheckParityOperator(OnlineJobOperator):
             "label_column",
             "key",
         ),
-        *("time_column", "requests", "report"),
+        *("time_column", "requests", "report", "root", "storage_conn_id"),
         *OnlineJobOperator.template_fields,
     )
     template_fields_renderers: Mapping[str, str] = {"endpoint": "json", **JobOperator.template_fields_renderers}
@@ -147,7 +147,7 @@ class CheckParityOperator(OnlineJobOperator):
         return super()._finish(result, context)
 
 
-class ServerJobOperator(OnlineJobOperator):
+class ServerJobOperator(JobOperator):
     """What operators that speak with prediction servers share.
 
     :param servers: their addresses, such as ``http://127.0.0.1:8000``. (templated)
@@ -155,7 +155,8 @@ class ServerJobOperator(OnlineJobOperator):
         `servers` names none. (templated)
     """
 
-    template_fields: Sequence[str] = ("servers", "server_conn_id", *OnlineJobOperator.template_fields)
+    template_fields: Sequence[str] = ("servers", "server_conn_id", *JobOperator.template_fields)
+    ui_color = OnlineJobOperator.ui_color
 
     def __init__(self, *, servers: Sequence[str] | str = (), server_conn_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -175,20 +176,13 @@ class ServerJobOperator(OnlineJobOperator):
         return {"urls": urls}
 
     def secrets(self, context: Context) -> dict[str, str]:
-        """The store's secrets, and the bearer token."""
-        secrets = super().secrets(context)
-        if self.server_conn_id is not None:
-            from airflow.sdk import BaseHook
+        """The bearer token."""
+        from airflow_provider_mlfeat.hooks.serving_releases import server_secrets
 
-            from airflow_provider_mlfeat.jobs.serving.server import TOKEN_SECRET
-
-            token = BaseHook.get_connection(self.server_conn_id).password
-            if token:
-                secrets[TOKEN_SECRET] = token
-        return secrets
+        return {**super().secrets(context), **server_secrets(self.server_conn_id)}
 
 
-class SwitchServingOperator(ServerJobOperator):
+class SwitchServingOperator(ServerJobOperator, OnlineJobOperator):
     """Make features and a model the live release of a service, in one step.
 
     The release is first made ready as a server would: the deployment compiles, the model's files are whole, its golden
@@ -215,7 +209,7 @@ class SwitchServingOperator(ServerJobOperator):
 
     template_fields: Sequence[str] = (
         *("deployment", "service", "model", "model_name", "model_version", "backend", "endpoint", "label_column"),
-        *("triton_conn_id", "threshold", "models"),
+        *("triton_conn_id", "threshold", "models", "online_conn_id"),
         *ServerJobOperator.template_fields,
     )
     template_fields_renderers: Mapping[str, str] = {"endpoint": "json", **JobOperator.template_fields_renderers}
@@ -251,6 +245,7 @@ class SwitchServingOperator(ServerJobOperator):
 
     def build_spec(self, context: Context) -> dict[str, Any]:
         """A ``switch_serving`` job."""
+        threshold = optional_number(float, self.threshold, "threshold")
         return {
             "kind": "switch_serving",
             "online": self.online_place(),
@@ -263,7 +258,7 @@ class SwitchServingOperator(ServerJobOperator):
             "backend": self.backend,
             "endpoint": _endpoint(self.endpoint, self.triton_conn_id),
             "label": self.label_column,
-            "threshold": optional_number(float, self.threshold, "threshold") or 0.0,
+            "threshold": 0.5 if threshold is None else threshold,
             "models": self.models,
         }
 
@@ -272,7 +267,7 @@ class SwitchServingOperator(ServerJobOperator):
         return {**super().secrets(context), **_triton_secrets(self.triton_conn_id)}
 
 
-class RollbackServingOperator(ServerJobOperator):
+class RollbackServingOperator(ServerJobOperator, OnlineJobOperator):
     """Have a service answer with the release that was live before, features and model together.
 
     XCom, beside what every job returns: ``service``, ``release``, ``previous_release``, ``deployment``, ``plan_id``,
@@ -282,7 +277,7 @@ class RollbackServingOperator(ServerJobOperator):
     :param only_from: go back only where this release is live; None and empty go back from any. (templated)
     """
 
-    template_fields: Sequence[str] = ("service", "only_from", *ServerJobOperator.template_fields)
+    template_fields: Sequence[str] = ("service", "only_from", "online_conn_id", *ServerJobOperator.template_fields)
 
     def __init__(self, *, service: str = "default", only_from: int | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
