@@ -258,7 +258,7 @@ def pipeline_lines(found: Results) -> list[tuple[str, str]]:
     if switch := found.get("switch_serving"):
         lines.append(("release", f"{switch['service']}@{switch['release']} ({switch['deployment']})"))
     if predict := found.get("predict"):
-        lines.append(("prediction", f"{predict['probability']} in {predict['milliseconds']} ms in the server"))
+        lines.append(("prediction", f"{predict['probability']:.6f} in {predict['milliseconds']} ms in the server"))
     return lines
 
 

@@ -232,6 +232,7 @@ def up(port: int) -> int:
         airflow.start()
         print(
             f"\n  {airflow.url}\n  user admin, password {airflow.password}\n"
+            f"  pipelines: {airflow.url}/dags?tags=pipeline\n"
             f"  predictions: {services.server_url}/docs\n\nCtrl-C or `make down` stops it.",
             flush=True,
         )
