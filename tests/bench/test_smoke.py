@@ -56,6 +56,11 @@ def test_cost_of_the_spark_driver() -> None:
     assert "offline.spark_us_row" in printed
 
 
+def test_long_windows() -> None:
+    printed = figures("online_long.py", "--rows", "9000", "--requests", "20", "--stores", "embedded")
+    assert printed["online.embedded_long_where_p50_ms"]["ratio"] > 0
+
+
 def test_request() -> None:
     printed = figures("request.py", "--scale", "0.003", "--requests", "50", "--starts", "1")
     assert set(printed) == {
