@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mlfeat.jobs.command import main
+from airflow_provider_mlfeat.serving.triton.client import TritonClient
 from airflow_provider_mlfeat.serving.triton.environment import TritonEnvironment
 from tests.triton.conftest import Models
 
@@ -56,6 +57,10 @@ def test_a_server_with_a_model_comes_back(
         assert told["models"] == ["jd"]
         status = ask("status")["jd"]
         assert (status["live"], status["previous"], status["servers"]) == (2, 1, {address: [1, 2]})
+        # What a server forgets that somebody else starts again.
+        TritonClient(address).unload("jd")
+        assert ask("restore") == {"jd": 2}
+        assert ask("status")["jd"]["servers"] == {address: [1, 2]}
         assert ask("rollback", "--name", "jd")["triton_version"] == 1
         assert ask("unload", "--name", "jd")["loaded"] == []
 

@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_mlfeat.errors import CancelledError, TransientError, UserError
 from airflow_provider_mlfeat.jobs.progress import Progress
 from airflow_provider_mlfeat.jobs.run import parse_spec, run
+from airflow_provider_mlfeat.serving.triton import places
 from airflow_provider_mlfeat.serving.triton.client import Access
 from airflow_provider_mlfeat.serving.triton.environment import TritonEnvironment
 from airflow_provider_mlfeat.serving.triton.fleet import Fleet
@@ -97,7 +98,7 @@ def test_half_of_a_version_is_none(rollout: Rollout, models: Models) -> None:
 
 
 def test_two_roll_outs_at_once_wait_for_each_other(
-    rollout: Rollout, models: Models, options: dict[str, str], name: str
+    rollout: Rollout, models: Models, options: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[int] = []
 
@@ -114,8 +115,9 @@ def test_two_roll_outs_at_once_wait_for_each_other(
     with rollout.directory.locked(1, lambda: None, lambda _: None):
         with pytest.raises(TransientError, match=f"another roll-out of '{name}' was not done within 0 s \\(process"):
             made(rollout.fleet, options, name, lock_seconds=0).roll_back()
-    # The lock of a process that died is not believed for ever.
-    rollout.directory.place.write("0/lock", json.dumps({"token": "x", "holder": "a dead process", "at": 0}))
+    # The lock of a process that died is not believed for ever, however its clock went.
+    monkeypatch.setattr(places, "_STALE_SECONDS", 0.3)
+    rollout.directory.place.write("0/lock", json.dumps({"token": "x", "holder": "a dead process", "at": 1e12}))
     rollout.unload()
     assert rollout.directory.place.read("0/lock") is None
 

@@ -35,6 +35,11 @@ def register(parser: argparse.ArgumentParser) -> None:
     _add_servers(status)
     status.set_defaults(execute=_status)
 
+    restore = commands.add_parser("restore", help="make servers that restarted hold what is live, all models of it")
+    _add_repository(restore)
+    _add_servers(restore)
+    restore.set_defaults(execute=_restore)
+
     deploy = commands.add_parser("deploy", help="bring a model folder live")
     deploy.add_argument("model", metavar="FOLDER", help="the model folder")
     deploy.add_argument("--version", default="", metavar="N", help="its number; the default finds one")
@@ -125,6 +130,21 @@ def _status(options: argparse.Namespace) -> int:
                 "last": state.history[-1] if state.history else None,
             }
     print(json.dumps(shown, indent=1))
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from airflow_provider_mlfeat.jobs.progress import Progress
+    from airflow_provider_mlfeat.serving.triton.client import Access
+    from airflow_provider_mlfeat.serving.triton.fleet import Fleet
+    from airflow_provider_mlfeat.serving.triton.repository import ModelRepository
+    from airflow_provider_mlfeat.serving.triton.rollout import Rollout
+
+    repository, live = ModelRepository(options.repository), {}
+    with Fleet(_servers(options), Access(options.protocol)) as fleet:
+        for name in repository.models():
+            live[name] = Rollout(repository.model(name), fleet, Progress()).reconcile().live
+    print(json.dumps(live))
     return 0
 
 

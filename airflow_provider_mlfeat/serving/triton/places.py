@@ -143,6 +143,7 @@ class ObjectPlace:
         from airflow_provider_mlfeat.tables.store import filesystem
 
         self.uri = uri
+        self._seen: tuple[dict[str, Any], float] = ({}, 0.0)
         self._system = filesystem(uri, storage_options)
 
     def __str__(self) -> str:
@@ -187,7 +188,7 @@ class ObjectPlace:
 
     @contextlib.contextmanager
     def locked(self, wait_seconds: float, check: Check, waiting: Callable[[str], None]) -> Iterator[None]:
-        """An object with a name in it, which its holder renews; a process that dies holds it for a minute.
+        """An object with a name in it, which its holder renews; of one that died it is taken over after a minute.
 
         Who writes last holds it: everybody waits after writing, and looks whose name it is.
         """
@@ -198,7 +199,7 @@ class ObjectPlace:
                 patience.wait(holder)
             self._sign(token)
             time.sleep(_SETTLE_SECONDS)
-            if self._holder(token) is None and self._signed(token):
+            if self._lock().get("token") == token:
                 break
         stop = threading.Event()
         renewing = threading.Thread(target=self._renew, args=(token, stop), daemon=True)
@@ -208,7 +209,10 @@ class ObjectPlace:
         finally:
             stop.set()
             renewing.join()
-            self.remove("0/lock")
+            # What cannot be taken away now is not renewed any more, and not believed for long.
+            with contextlib.suppress(MlfeatError):
+                if self._lock().get("token") == token:
+                    self.remove("0/lock")
 
     def names(self, below: str) -> list[str]:
         """The names of all objects below a name."""
@@ -235,14 +239,13 @@ class ObjectPlace:
         return found if isinstance(found, dict) else {}
 
     def _holder(self, token: str) -> str | None:
-        """Who else holds the lock."""
+        """Who else holds the lock. Whether it is renewed is seen here, whatever the clocks of others say."""
         lock = self._lock()
-        if lock.get("token") in (None, token) or time.time() - float(lock.get("at", 0)) > _STALE_SECONDS:
+        if lock.get("token") in (None, token):
             return None
-        return str(lock.get("holder"))
-
-    def _signed(self, token: str) -> bool:
-        return self._lock().get("token") == token
+        if lock != self._seen[0]:
+            self._seen = (lock, time.monotonic())
+        return str(lock.get("holder")) if time.monotonic() - self._seen[1] <= _STALE_SECONDS else None
 
     def _sign(self, token: str) -> None:
         self.write("0/lock", json.dumps({"token": token, "holder": _holder(), "at": time.time()}))
