@@ -15,7 +15,7 @@ from airflow_provider_mlfeat.training.loader import Batch
 from airflow_provider_mlfeat.training.settings import TrainSettings
 
 KEPT_BATCH = "broken-batch.npz"
-_NO_MEMORY = "can't allocate memory"
+_NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @contextmanager
@@ -28,9 +28,12 @@ def explained(settings: TrainSettings, device: torch.device) -> Iterator[None]:
     except MemoryError as error:
         raise UserError(_advice(settings, device)) from error
     except (torch.AcceleratorError, torch.distributed.DistError) as error:
+        # Memory that runs out while a GPU records a step ends in an error about the recording.
+        if _began_with_memory(error):
+            raise UserError(_advice(settings, device)) from error
         raise TransientError(f"the device or a process of the group failed: {_first_line(error)}") from error
     except RuntimeError as error:
-        if _NO_MEMORY in str(error):
+        if any(text in str(error) for text in _NO_MEMORY) or _began_with_memory(error):
             raise UserError(_advice(settings, device)) from error
         raise
 
@@ -45,6 +48,15 @@ def _advice(settings: TrainSettings, device: torch.device) -> str:
         advice.append("more GPUs with table 'rows'")
     where = "the GPU's memory" if device.type == "cuda" else "memory"
     return f"training needs more than {where} holds: take {', '.join(advice[:-1])} or {advice[-1]}"
+
+
+def _began_with_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out before an error came of it."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _first_line(error: BaseException) -> str:

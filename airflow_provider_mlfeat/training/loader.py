@@ -91,12 +91,18 @@ class Loader:
                 skip -= steps
                 continue
             held = self._hold(start, count)
-            index = torch.from_numpy(self._order.shuffled(number, start, count)).to(self._held_on)
+            index = self._index(number, start, count)
             for step in range(skip, steps):
                 chosen = index[step * size : (step + 1) * size]
                 yield self._gather(held, chosen[self._group.share(len(chosen))], turn)
                 turn = (turn + 1) % len(self._rings)
             skip = 0
+
+    def _index(self, number: int, start: int, count: int) -> Tensor:
+        """The rows of a window in the order of their visit, where they are gathered."""
+        if self._held_on.type == "cpu":
+            return torch.from_numpy(self._order.shuffled(number, start, count))
+        return self._order.shuffled_there(self._held_on, number, start, count)
 
     def batch(self, number: int, step: int) -> Batch:
         """One batch of an epoch."""

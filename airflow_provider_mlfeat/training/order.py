@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
+
+# splitmix64.
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIXES = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 Index = npt.NDArray[np.int64]
 
@@ -51,3 +57,21 @@ class RowOrder:
     def shuffled(self, epoch: int, start: int, count: int) -> Index:
         """The rows of one window, counted from its first, in the order of their visit."""
         return np.random.default_rng([self.seed, epoch, start]).permutation(count)
+
+    def shuffled_there(self, device: torch.device, epoch: int, start: int, count: int) -> Tensor:
+        """Such an order, made on a device: a processor would need as long for it as a GPU for a third of the epoch.
+
+        It is the order of the rows' numbers, each mixed with the seed in whole-number arithmetic: the same on every
+        device, whereas a device's own permutation differs from one kind of GPU to the next.
+        """
+        seed = int(np.random.SeedSequence([self.seed, epoch, start]).generate_state(1, np.uint64)[0])
+        numbers = torch.arange(1, count + 1, device=device) * _signed(_GOLDEN) + _signed(seed)
+        for shift, factor in _MIXES:
+            # Shifts of whole numbers with a sign bring in ones from the left.
+            numbers = (numbers ^ ((numbers >> shift) & ((1 << (64 - shift)) - 1))) * _signed(factor)
+        return torch.argsort(numbers ^ ((numbers >> 31) & ((1 << 33) - 1)), stable=True)
+
+
+def _signed(number: int) -> int:
+    """A number of 64 bits as one with a sign."""
+    return number - (1 << 64) if number >> 63 else number

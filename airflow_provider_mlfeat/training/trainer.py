@@ -236,7 +236,11 @@ class _Run:
         """Write a checkpoint of this very moment."""
         assert self.checkpoints is not None
         if self.watch.curve_steps:
-            self.watch.read(self.epoch_steps - 1)
+            # A GPU's losses may not have been read for a while.
+            try:
+                self.watch.read(self.epoch_steps - 1)
+            except NotFiniteError as error:
+                raise self._stopped_by(len(self.epochs), error) from None
         position = {
             "steps": self.steps,
             "epoch_steps": self.epoch_steps,

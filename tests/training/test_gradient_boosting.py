@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xgboost.core import XGBoostError
 
-from airflow_provider_mlfeat.errors import CancelledError, UserError
+from airflow_provider_mlfeat.errors import CancelledError, TransientError, UserError
 from airflow_provider_mlfeat.training.evaluation.metrics import compute_metrics
 from airflow_provider_mlfeat.training.examples import Examples, TrainingData
 from airflow_provider_mlfeat.training.fields import FieldLayout
 from airflow_provider_mlfeat.training.gradient_boosting.boosting import BoostedTrees, boost
+from airflow_provider_mlfeat.training.gradient_boosting.failures import explained
 from airflow_provider_mlfeat.training.gradient_boosting.graph import export_trees
 from airflow_provider_mlfeat.training.gradient_boosting.settings import BoostingSettings
 from airflow_provider_mlfeat.training.reporting import Silence
@@ -205,3 +207,32 @@ def test_rows_that_trees_cannot_learn_from_are_refused() -> None:
     empty = Examples(given_data.valid.ids[:0], given_data.valid.values[:0], given_data.valid.labels[:0])
     with pytest.raises(UserError, match="split 'valid' has no rows"):
         boost(TrainingData(given_data.layout, given_data.train, empty), BoostingSettings(), Silence(), Silence())
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (
+            XGBoostError("Memory allocation error on worker 0: bad_alloc: cudaErrorMemoryAllocation: out of memory"),
+            UserError,
+            "more than the GPU's memory holds: take fewer bins than 256, a depth below 4 or a smaller row_share",
+        ),
+        (MemoryError(), UserError, "boosting needs more than the GPU's memory holds"),
+        (XGBoostError("[1] cudaErrorLaunchFailure: stopped\nStack trace"), TransientError, "LaunchFailure: stopped$"),
+        (XGBoostError("our mistake"), XGBoostError, "our mistake"),
+    ],
+)
+def test_whose_fault_it_is(error: Exception, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message) as raised, explained(BoostingSettings(device="cuda")):
+        raise error
+    assert type(raised.value) is kind
+
+
+@pytest.mark.filterwarnings("ignore:.*Device is changed from GPU to CPU")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(UserError, match="device is 'cuda', but XGBoost sees no GPU here"):
+        boost(data(), BoostingSettings(trees=3, threads=1, device="cuda"), Silence(), Silence())

@@ -88,3 +88,27 @@ def test_memory_is_measured(rows: Examples) -> None:
 def test_a_batch_moves_as_a_whole() -> None:
     batch = Batch(torch.zeros(3, 2, dtype=torch.int32), torch.zeros(3, 0), torch.ones(3))
     assert [part.device.type for part in batch.to(torch.device("cpu")).parts()] == ["cpu"] * 3
+
+
+def mixed(number: int) -> int:
+    """splitmix64, as it is written down."""
+    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    number = (number ^ number >> 27) * 0x94D049BB133111EB % 2**64
+    return number ^ number >> 31
+
+
+def test_the_order_that_a_gpu_makes_is_the_same_on_every_device() -> None:
+    """Of whole numbers alone: what a CPU makes of them, every GPU does."""
+    order, there = RowOrder.within(ROWS, BATCH, 5, ROWS), torch.device("cpu")
+    found = order.shuffled_there(there, 3, 0, ROWS)
+    assert sorted(found.tolist()) == list(range(ROWS))
+    seed = int(np.random.SeedSequence([5, 3, 0]).generate_state(1, np.uint64)[0])
+    signed = [(one - 2**64 if one >> 63 else one) for one in
+              (mixed((row * 0x9E3779B97F4A7C15 + seed) % 2**64) for row in range(1, ROWS + 1))]  # fmt: skip
+    assert found.tolist() == sorted(range(ROWS), key=signed.__getitem__)
+    others = [order.shuffled_there(there, epoch, start, ROWS).tolist() for epoch, start in ((4, 0), (3, ROWS))]
+    assert found.tolist() not in others
+    assert others[0] != others[1]
+    # About a half of neighbours stay in order, as in any order that is random.
+    ascending = (found[1:] > found[:-1]).float().mean().item()
+    assert 0.45 < ascending < 0.55

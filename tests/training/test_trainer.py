@@ -145,6 +145,24 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_batch(tmp_path: Path, monk
     assert all(tuple(row) in known for row in kept["values"].tolist())
 
 
+def test_a_checkpoint_that_meets_a_broken_loss_says_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where losses are read only now and then, a checkpoint may be what looks at a broken one first."""
+
+    class Late(LossWatch):
+        def __init__(self, device: torch.device) -> None:
+            super().__init__(device)
+            self._read_every = 50
+
+    def broken(step: Step, *arguments: Any) -> torch.Tensor:
+        return torch.tensor(float("nan"))
+
+    monkeypatch.setattr(trainer, "LossWatch", Late)
+    monkeypatch.setattr("airflow_provider_mlfeat.training.steps.CompiledStep.train", broken)
+    with pytest.raises(UserError, match="the loss of step 1 of epoch 1 is nan; the batch is kept in .*lower learning"):
+        train(data(300), settings(checkpoint_steps=1), checkpoint_directory=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [KEPT_BATCH]
+
+
 def test_losses_read_now_and_then_know_which_step_broke() -> None:
     watch = LossWatch(torch.device("cpu"))
     watch._read_every = 50
@@ -187,6 +205,7 @@ def test_unknown_fields_and_devices_are_refused() -> None:
             "GPU's memory.*batch_size below 64, precision 'bf16'",
         ),
         (MemoryError(), UserError, "take a batch_size below 64"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), UserError, "more than the GPU's memory"),
         (
             RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory: 99"),
             UserError,
@@ -206,6 +225,16 @@ def test_whose_fault_it_is(error: Exception, kind: type[Exception], message: str
     with pytest.raises(kind, match=message) as raised, explained(chosen, torch.device("cuda")):
         raise error
     assert type(raised.value) is kind
+
+
+def test_memory_that_runs_out_while_a_step_is_recorded() -> None:
+    """The recording's end fails then too, and that is the error that comes out."""
+    with pytest.raises(UserError, match="training needs more than the GPU's memory holds"):
+        with explained(settings(), torch.device("cuda")):
+            try:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            finally:
+                raise torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")
 
 
 def test_a_table_too_large_for_this_machine() -> None:

@@ -20,6 +20,7 @@ from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.training.examples import CHECKED_AT_ONCE, Examples, TrainingData, check_examples
 from airflow_provider_mlfeat.training.fields import FieldLayout
 from airflow_provider_mlfeat.training.gradient_boosting.checkpoint import TreeCheckpoints
+from airflow_provider_mlfeat.training.gradient_boosting.failures import check_device, explained
 from airflow_provider_mlfeat.training.gradient_boosting.settings import BoostingSettings
 from airflow_provider_mlfeat.training.reporting import TrainingCancellation, TrainingProgress
 
@@ -68,13 +69,14 @@ def boost(
     """
     _check(data)
     progress.stage("boost", total=settings.trees, unit="trees")
-    run = _Run(data, settings, checkpoints)
-    progress.advance(len(run.epochs))
-    while not run.is_over:
-        found = run.grow()
-        progress.advance(1)
-        progress.metric(auc=found["valid_auc"], logloss=found["valid_logloss"])
-        cancellation.check()
+    with explained(settings):
+        run = _Run(data, settings, checkpoints)
+        progress.advance(len(run.epochs))
+        while not run.is_over:
+            found = run.grow()
+            progress.advance(1)
+            progress.metric(auc=found["valid_auc"], logloss=found["valid_logloss"])
+            cancellation.check()
     best = run.best if settings.patience else len(run.epochs)
     return BoostedTrees(run.booster[:best], tuple(run.epochs), best, run.seconds, run.resumed_from)
 
@@ -125,6 +127,8 @@ class _Run:
         """One more tree; its metrics."""
         number = len(self.epochs)
         self.booster.update(self._train, number)
+        if self._settings.device == "cuda" and not number:
+            check_device(self.booster)
         judged = str(self.booster.eval_set(self._judged, number)).split()[1:]
         found = {name.replace("-", "_"): float(value) for name, _, value in (one.partition(":") for one in judged)}
         # The curves of all models have the same names.
