@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.configuration import conf
+
 from airflow_provider_mlfeat.hooks.arguments import number, optional_number
 from airflow_provider_mlfeat.links.triton import TritonModelLink
 from airflow_provider_mlfeat.operators.job import JobOperator
@@ -125,7 +127,8 @@ class DeployTritonModelOperator(TritonRolloutOperator):
     :param tuning: how servers run it: ``backend``, ``instances``, ``threads``, ``gpus``, ``max_batch_size``,
         ``queue_delay_us``, ``queue_size``, ``queue_timeout_us``, ``cache``, ``environment``. (templated)
     :param canary: how it is tried before the switch: ``share``, ``seconds``, ``rate``, ``max_error_share``,
-        ``max_p99_ms``; None tries nothing. (templated)
+        ``max_p99_ms``, ``feature_set`` (rows to send, in place of golden ones); None tries nothing. (templated)
+    :param root: where the canary's feature set is, as for the operators on tables. (templated)
     :param raw_features: whether a second model, named like the first with ``_raw`` behind, takes raw features and
         encodes them inside the server. Once it is live, it stays in step.
     :param keep: how many earlier versions stay loaded. (templated)
@@ -135,7 +138,7 @@ class DeployTritonModelOperator(TritonRolloutOperator):
 
     template_fields: Sequence[str] = (
         *("model", "model_name", "model_version", "mlflow_conn_id", "tuning", "canary"),
-        *("keep", "keep_files", "tolerance"),
+        *("root", "keep", "keep_files", "tolerance"),
         *TritonRolloutOperator.template_fields,
     )
     template_fields_renderers: Mapping[str, str] = {
@@ -153,6 +156,7 @@ class DeployTritonModelOperator(TritonRolloutOperator):
         mlflow_conn_id: str = "mlfeat_mlflow_default",
         tuning: dict[str, Any] | None = None,
         canary: dict[str, Any] | None = None,
+        root: str | None = None,
         raw_features: bool = False,
         keep: int | str = 1,
         keep_files: int | str = 5,
@@ -166,6 +170,7 @@ class DeployTritonModelOperator(TritonRolloutOperator):
         self.mlflow_conn_id = mlflow_conn_id
         self.tuning = tuning
         self.canary = canary
+        self.root = root
         self.raw_features = raw_features
         self.keep = keep
         self.keep_files = keep_files
@@ -185,6 +190,7 @@ class DeployTritonModelOperator(TritonRolloutOperator):
         return {
             "kind": "deploy_triton_model",
             **self.rollout_document(),
+            "root": self.root or str(conf.get("mlfeat", "tables_root", fallback="")),
             "model": self.model or "",
             "model_name": self.model_name or "",
             "model_version": "" if self.model_version is None else str(self.model_version),

@@ -223,6 +223,25 @@ def test_rows_are_scored_in_their_order(trained: Path, context: Any, tmp_path: P
     UnloadTritonModelOperator(**HERE).execute(context)
 
 
+def test_a_canary_on_rows_of_a_feature_set(trained: Path, context: Any, tmp_path: Path) -> None:
+    features = pq.read_table(trained / "golden_features.parquet")
+    store = TableStore(str(tmp_path / "tables"))
+    made = write_feature_set(
+        store, "shopping", features.to_batches(), features.schema, FeatureSetMetadata("q", "p", {})
+    )
+    better = make_model(tmp_path / "better", seed=1, noise=0.2)
+    here = {**HERE, "triton_model": "tried"}
+    canary = {"share": 0.5, "seconds": 1, "rate": 50, "feature_set": made.name}
+    place = {"canary": canary, "root": str(tmp_path / "tables")}
+    DeployTritonModelOperator(model=str(trained), **here).execute(context)
+    done = DeployTritonModelOperator(model=str(better), **place, **here).execute(context)
+    assert (done["triton_version"], done["canary_errors"], done["canary_requests"] > 5) == (2, 0, True)
+    canary["feature_set"] = "nobody"
+    with pytest.raises(AirflowFailException, match="nobody"):
+        DeployTritonModelOperator(model=str(better), **place, **here).execute(context)
+    UnloadTritonModelOperator(**here).execute(context)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

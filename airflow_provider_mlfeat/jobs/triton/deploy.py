@@ -10,11 +10,14 @@ from pydantic import Field
 from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.jobs.models.tracking import TrackingSpec
 from airflow_provider_mlfeat.jobs.spec import Document, Job, JobContext, JobResult, JobSpec
+from airflow_provider_mlfeat.jobs.tables.store import TableJobSpec
 from airflow_provider_mlfeat.jobs.triton.place import RolloutResult, RolloutSpec, told, whole_version
 from airflow_provider_mlfeat.serving.triton.canary import Outcome, Probation
 from airflow_provider_mlfeat.serving.triton.configuration import Tuning
 from airflow_provider_mlfeat.serving.triton.model_folder import ServedModel
 from airflow_provider_mlfeat.serving.triton.repository import ModelDirectory
+
+_TRIAL_ROWS = 1_000
 
 
 class TuningSpec(Document):
@@ -52,6 +55,7 @@ class CanarySpec(Document):
     :param rate: requests a second that are sent to try it, over all keys.
     :param max_error_share: which share of its requests may fail.
     :param max_p99_ms: how long its slowest hundredth may take; None is no limit.
+    :param feature_set: rows to send, of all times of it: ``name`` or ``name@3``; empty sends golden rows.
     """
 
     share: float = Field(default=0.0, ge=0, le=1)
@@ -59,9 +63,10 @@ class CanarySpec(Document):
     rate: float = Field(default=50.0, gt=0)
     max_error_share: float = Field(default=0.0, ge=0, le=1)
     max_p99_ms: float | None = Field(default=None, gt=0)
+    feature_set: str = ""
 
 
-class DeployTritonModelSpec(RolloutSpec):
+class DeployTritonModelSpec(RolloutSpec, TableJobSpec):
     """Spec of `DeployTritonModelJob`.
 
     :param kind: ``deploy_triton_model``.
@@ -151,7 +156,7 @@ class DeployTritonModelJob(Job[DeployTritonModelSpec, DeployTritonModelResult]):
                 model,
                 version,
                 tuning=Tuning(**spec.tuning.model_dump()),
-                probation=Probation(**spec.canary.model_dump()),
+                probation=_probation(spec, folder, context),
                 keep=spec.keep,
                 keep_files=spec.keep_files,
                 tolerance=spec.tolerance,
@@ -174,6 +179,32 @@ class DeployTritonModelJob(Job[DeployTritonModelSpec, DeployTritonModelResult]):
             canary_errors=len(trial.errors),
             canary_p99_ms=round(trial.percentile_ms(0.99), 3),
         )
+
+
+def _probation(spec: DeployTritonModelSpec, folder: str, context: JobContext) -> Probation:
+    """The trial; with rows of a feature set, what the model itself says about them here is the answer to expect."""
+    given = spec.canary.model_dump(exclude={"feature_set"})
+    if not spec.canary.feature_set or not spec.canary.share:
+        return Probation(**given)
+    import numpy as np
+
+    from airflow_provider_mlfeat.serving.triton.model_folder import GoldenRows
+    from airflow_provider_mlfeat.tables.feature_sets import read_feature_set, read_rows
+    from airflow_provider_mlfeat.training.trained_model import TrainedModel
+
+    store = spec.store(context.secrets)
+    found = read_feature_set(store, spec.canary.feature_set)
+    data, model = read_rows(store, found), TrainedModel.open(Path(folder))
+    total = data.count_rows()
+    if not total:
+        raise UserError(f"{found.reference} has no rows to try a version with")
+    columns = [name for name in model.encoder.columns if name in data.schema.names]
+    chosen = np.unique(np.linspace(0, total - 1, min(total, _TRIAL_ROWS)).astype(np.int64))
+    encoded = model.encoder.encode(data.take(chosen, columns=columns).combine_chunks())
+    ids, values = encoded.ids.astype(np.int64), np.ascontiguousarray(encoded.values)
+    tensors: dict[str, Any] = {"INPUT_0": ids, "INPUT_1": values}
+    inputs = {tensor.name: tensors[tensor.name] for tensor in model.manifest.inputs}
+    return Probation(**given, rows=GoldenRows(inputs, np.asarray(model.predict(ids, values), np.float32).reshape(-1)))
 
 
 def _find(spec: DeployTritonModelSpec, context: JobContext) -> tuple[str, int | None]:

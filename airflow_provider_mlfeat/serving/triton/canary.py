@@ -33,6 +33,7 @@ class Probation:
     :param rate: requests a second that are sent to try it, over all keys.
     :param max_error_share: which share of its requests may fail.
     :param max_p99_ms: how long its slowest hundredth may take; None is no limit.
+    :param rows: what is sent, with the answers to expect; None is the model's golden rows.
     """
 
     share: float = 0.0
@@ -40,6 +41,7 @@ class Probation:
     rate: float = 50.0
     max_error_share: float = 0.0
     max_p99_ms: float | None = None
+    rows: GoldenRows | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
@@ -82,13 +84,14 @@ def try_out(
 
     :param fleet: the servers; requests go to them in turn.
     :param state: a state with a canary: it says which version answers for a key.
-    :param golden: rows to ask; the canary's answers are compared with theirs.
+    :param golden: rows to ask, unless the probation has its own; the canary's answers are compared with theirs.
     :param probation: how long, how much, and the budget.
     :param tolerance: how far an answer may be off.
     :param report: told now and then: new requests, and what was seen of the canary. It may raise to end the trial.
     :raises UserError: the canary has used up its budget.
     """
     assert state.canary is not None
+    golden = probation.rows or golden
     version, seen = state.canary.version, {number: Outcome() for number in (state.canary.version, state.live) if number}
     servers = list(fleet.clients.values())
     began, sent, told = time.monotonic(), 0, 0
@@ -102,7 +105,7 @@ def try_out(
             return number, 0.0, str(error)
         taken = time.perf_counter() - start
         if number == version and not abs(float(answer.reshape(-1)[0]) - golden.outputs[row % len(golden)]) <= tolerance:
-            return number, 0.0, f"a wrong answer for golden row {row % len(golden)}"
+            return number, 0.0, f"a wrong answer for row {row % len(golden)} of the trial"
         return number, taken, ""
 
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="canary") as pool:
