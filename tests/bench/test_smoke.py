@@ -101,6 +101,7 @@ def test_training_and_its_teachers(tmp_path: Path) -> None:
 def test_training_on_a_device(tmp_path: Path) -> None:
     printed = figures("train_gpu.py", "--device", "cpu", "--scale", "0.0003", "--steps", "1", "--cache", str(tmp_path))
     assert {"gpu.samples_s_400x3", "gpu.samples_s_1000x5"} < set(printed)
+    assert printed["gpu.ceiling_400x3"]["ratio"] > 0
 
 
 def test_data_is_the_same_every_time_and_skew_is_what_it_says() -> None:
