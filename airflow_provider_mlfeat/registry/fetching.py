@@ -56,7 +56,8 @@ def fetch_version(client: Any, version: Version, directory: Path) -> Path:
             pass
         shutil.rmtree(target)
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".mlfeat-fetch-", dir=directory) as scratch:
+    # A download that fails leaves MLflow's threads behind, which may still write a file while the folder is removed.
+    with tempfile.TemporaryDirectory(prefix=".mlfeat-fetch-", dir=directory, ignore_cleanup_errors=True) as scratch:
         found = _download(client, version, Path(scratch))
         model = TrainedModel.open(found, threads=1)
         model.check()

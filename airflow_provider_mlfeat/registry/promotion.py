@@ -18,7 +18,7 @@ from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.registry import versions
 from airflow_provider_mlfeat.registry.fetching import fetch_version
 from airflow_provider_mlfeat.registry.registration import check_alias
-from airflow_provider_mlfeat.registry.tracking import Tracking
+from airflow_provider_mlfeat.registry.tracking import Tracking, mlflow_errors
 from airflow_provider_mlfeat.registry.versions import Version
 
 log = logging.getLogger("mlfeat.job")
@@ -139,7 +139,7 @@ def _check_decision(version: Version, current: Version | None, alias: str) -> No
 
 
 def _check_artefacts(client: Any, version: Version) -> None:
-    with tempfile.TemporaryDirectory(prefix="mlfeat-promotion-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="mlfeat-promotion-", ignore_cleanup_errors=True) as scratch:
         fetch_version(client, version, Path(scratch))
 
 
@@ -163,7 +163,8 @@ def _inputs(version: Version) -> dict[str, str] | None:
     """Feature columns and types of a version; None where it has no signature."""
     from mlflow.models import get_model_info
 
-    signature = get_model_info(version.uri).signature
+    with mlflow_errors(f"looking at the signature of version {version.number} of model '{version.name}'"):
+        signature = get_model_info(version.uri).signature
     if signature is None or signature.inputs is None:
         return None
     return {str(column.name): str(column.type) for column in signature.inputs.inputs}

@@ -88,7 +88,7 @@ def register(tracking: Tracking, wanted: Registration, stage: Stage = lambda _: 
             version = _create(tracking, client, wanted, model, (experiment_id, run_id), stage)
         if version.tags.get(versions.CHECKED) != model.manifest.fingerprint:
             stage("read back")
-            with tempfile.TemporaryDirectory(prefix="mlfeat-read-back-") as scratch:
+            with tempfile.TemporaryDirectory(prefix="mlfeat-read-back-", ignore_cleanup_errors=True) as scratch:
                 fetch_version(client, version, Path(scratch))
             versions.set_tags(client, version, {versions.CHECKED: model.manifest.fingerprint})
         versions.set_tags(client, version, wanted.tags)

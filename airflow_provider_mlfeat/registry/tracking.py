@@ -166,6 +166,8 @@ def _as_ours(error: Any, doing: str) -> MlfeatError:
     no_answer = "failed with exception" in text or "Max retries exceeded" in text
     if no_answer:
         return TransientError(f"{doing}: MLflow does not answer ({text})")
+    if "IntegrityError" in text:
+        return TransientError(f"{doing}: another process wrote the same at this moment")
     if "Permission denied" in text or "Read-only file system" in text:
         return UserError(f"{doing}: the artefact store cannot be written to ({text})")
     if "too many 5" in text or "database is locked" in text or error.error_code in _TRANSIENT_CODES:

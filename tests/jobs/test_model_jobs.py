@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("mlflow", reason="the mlflow extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from airflow_provider_mlfeat.errors import CancelledError
+from airflow_provider_mlfeat.errors import CancelledError, TransientError
 from airflow_provider_mlfeat.jobs.command import main
 from airflow_provider_mlfeat.jobs.models.tracking import TrackingSpec
 from airflow_provider_mlfeat.jobs.models.training_log import training_log
@@ -97,6 +97,23 @@ def test_jobs_from_the_gate_to_the_champion(tracking: Tracking, place: Path, tmp
     assert (worse.decision, worse.champion_version, worse.failed) == ("rejected", "2", 1)
     back = job("rollback_model", tracking)
     assert (back.model_version, back.previous_version) == (1, 2)
+
+
+def test_a_gate_without_its_mlflow_decides_nothing(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    folders = {name: str(place / folder) for name, folder in (("model", "good"), ("evaluation", "good-evaluation"))}
+    spec = {
+        "kind": "gate_model",
+        "model_name": "shop",
+        "tracking": {},
+        "output": str(tmp_path / "decisions"),
+        **folders,
+    }
+    with pytest.raises(TransientError, match="looking at alias 'champion' of model 'shop': MLflow does not answer"):
+        run(parse_spec(spec))
+    assert not list(tmp_path.rglob("decision.json"))
 
 
 def test_the_commands(tracking: Tracking, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,20 @@ def test_what_mlflow_refuses_does_not_hold_up_the_rest(tracking: Tracking, caplo
     assert "MLflow refused parameters, which are left out" in caplog.text
     assert look(tracking).data.params["rate"] == "1"
     assert history(tracking, "auc") == [(0, 0.5)]
+
+
+def test_artefacts_that_no_store_takes_do_not_hold_up_the_rest(
+    tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A file where the folder should be: even root cannot write below it.
+    (tmp_path / "file").write_text("")
+    closed = replace(tracking, experiment="closed", artifact_location=(tmp_path / "file" / "below").as_uri())
+    run = log_run(closed)
+    run.artifact(tmp_path / "file", "report")
+    run.metrics({"auc": 0.5}, 0)
+    assert run.close()
+    assert "MLflow refused an artefact, which are left out: logging an artefact: " in caplog.text
+    assert history(closed, "auc") == [(0, 0.5)]
 
 
 def test_a_deleted_run_does_not_disturb_the_training(tracking: Tracking, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_mlfeat.errors import TransientError, UserError
-from airflow_provider_mlfeat.registry import fetch_model, registration, versions
+from airflow_provider_mlfeat.registry import fetch_model, promotion, registration, versions
 from airflow_provider_mlfeat.registry.promotion import Promotion, promote, rollback
 from airflow_provider_mlfeat.registry.registration import Registration, register, write_version_file
 from airflow_provider_mlfeat.registry.tracking import Tracking
@@ -333,6 +334,37 @@ def test_two_runs_that_promote_at_once(tracking: Tracking, models: Path) -> None
     assert alias(tracking) == winner
 
 
+def test_two_machines_that_promote_at_once(
+    tracking: Tracking, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No lock holds both: whoever is told that all is well has promoted, and the champion is whole."""
+    for number in range(2):
+        add(tracking, models / f"m{number}")
+    monkeypatch.setattr(promotion, "_one_at_a_time", lambda *given: nullcontext())
+    together, outcomes = threading.Barrier(2), []
+
+    def stage(name: str) -> None:
+        if name == "alias":
+            together.wait(60)
+
+    def run(number: int) -> None:
+        try:
+            outcomes.append(promote(tracking, Promotion("shop", number), stage).version.number)
+        except TransientError as error:
+            outcomes.append(str(error))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert alias(tracking) in outcomes
+    lost = ("somebody else moved it", "another process wrote the same at this moment")
+    assert all(one in (1, 2) or any(text in str(one) for text in lost) for one in outcomes)
+    assert len(outcomes) == 2
+    fetch_model("shop", "champion", tmp_path / "fetched", tracking)
+
+
 def test_an_alias_that_moves_under_our_hands_is_noticed(
     tracking: Tracking, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,3 +427,23 @@ def test_an_alias_that_does_not_exist(tracking: Tracking, models: Path) -> None:
     add(tracking, models / "m0")
     with pytest.raises(UserError, match="model 'shop' has no alias 'champion'; it has challenger → 1"):
         rollback(tracking, "shop")
+
+
+def test_a_version_whose_run_was_deleted(tracking: Tracking, models: Path) -> None:
+    """Its artefacts are its own: it may be promoted."""
+    done = register(tracking, Registration("shop", models / "m0", tags=ACCEPTED, encoded_model=False))
+    with tracking.client() as client:
+        client.delete_run(done.version.run_id)
+    assert promote(tracking, Promotion("shop", 1)).moved
+    assert alias(tracking) == 1
+
+
+def test_a_version_that_was_deleted(tracking: Tracking, models: Path) -> None:
+    for number in range(2):
+        add(tracking, models / f"m{number}")
+    promote(tracking, Promotion("shop", 1))
+    with tracking.client() as client:
+        client.delete_model_version("shop", "2")
+    with pytest.raises(UserError, match="model 'shop' has no version 2; its aliases are champion → 1"):
+        promote(tracking, Promotion("shop", 2))
+    assert alias(tracking) == 1
