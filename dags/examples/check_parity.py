@@ -24,7 +24,7 @@ with DAG(
     catchup=False,
     tags=["mlfeat", "example"],
     doc_md=__doc__,
-    default_args={"owner": "mlfeat", "retries": 1},
+    default_args={"owner": "mlfeat", "retries": 1, "retry_delay": pendulum.duration(seconds=5)},
     params={"root": Param(str(Path.home() / "mlfeat-jd" / "tables"), type="string", minLength=1, title="Its tables")},
 ):
     # --8<-- [start:example]

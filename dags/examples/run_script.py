@@ -19,7 +19,7 @@ with DAG(
     catchup=False,
     tags=["mlfeat", "example"],
     doc_md=__doc__,
-    default_args={"owner": "mlfeat", "retries": 1},
+    default_args={"owner": "mlfeat", "retries": 1, "retry_delay": pendulum.duration(seconds=5)},
     template_searchpath=str(FOLDER),
 ):
     # --8<-- [start:example]

@@ -17,7 +17,7 @@ with DAG(
     catchup=False,
     tags=["mlfeat", "example"],
     doc_md=__doc__,
-    default_args={"owner": "mlfeat", "retries": 1},
+    default_args={"owner": "mlfeat", "retries": 1, "retry_delay": pendulum.duration(seconds=5)},
     params={"data": Param(None, type=["null", "string"], title="Folder of your own data")},
 ):
     # --8<-- [start:example]

@@ -18,7 +18,7 @@ with DAG(
     catchup=False,
     tags=["mlfeat", "example"],
     doc_md=__doc__,
-    default_args={"owner": "mlfeat", "retries": 1},
+    default_args={"owner": "mlfeat", "retries": 1, "retry_delay": pendulum.duration(seconds=5)},
 ):
     # --8<-- [start:example]
     wait = TritonModelReadySensor(
