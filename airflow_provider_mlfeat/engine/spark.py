@@ -259,7 +259,7 @@ def running(spark: Any, progress: Progress | None = None) -> Iterator[str]:
     for thread in threads:
         thread.start()
     try:
-        with _on_terminate(told.set), _sentences():
+        with _on_terminate(told.set), _sentences(), _told_by_server(spark, progress):
             yield group
     except BaseException:
         told.set()
@@ -300,6 +300,24 @@ def _watch(spark: Any, group: str, progress: Progress, finished: threading.Event
             if (stage := tracker.getStageInfo(number)) is not None
         ]
         progress(sum(stage.numCompletedTasks for stage in stages), sum(stage.numTasks for stage in stages))
+
+
+@contextlib.contextmanager
+def _told_by_server(spark: Any, progress: Progress | None) -> Iterator[None]:
+    """Have a Spark Connect server report the progress of what runs; its answers carry it every other second."""
+    if progress is None or not is_connect(spark):
+        yield
+        return
+
+    def handler(stages: Sequence[Any] | None, **_: object) -> None:
+        if stages:
+            progress(sum(stage.num_completed_tasks for stage in stages), sum(stage.num_tasks for stage in stages))
+
+    spark.registerProgressHandler(handler)
+    try:
+        yield
+    finally:
+        spark.removeProgressHandler(handler)
 
 
 @contextlib.contextmanager

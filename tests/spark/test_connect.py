@@ -42,6 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = {
         "spark.connect.grpc.binding.port": str(port),
         "spark.driver.host": "127.0.0.1",
+        "spark.connect.progress.reportInterval": "50ms",
         "spark.ui.enabled": "false",
     }
     command = [str(home / "bin" / "spark-submit"), "--master", "local[2]", "--driver-memory", "1g", "--class", SERVER]
@@ -103,6 +104,12 @@ def test_the_server_says_how_many_tasks_can_run(seen: dict[str, Any]) -> None:
 def test_spread_queries_equal_batch(name: str, seen: dict[str, Any]) -> None:
     assert seen[name]["partitions"] == 2
     assert seen[name]["rows"] == rows_of(run_batch(plan_query(QUERIES[name], CATALOG), TABLES))
+
+
+def test_progress_is_reported(seen: dict[str, Any]) -> None:
+    told = [state for name in FEW for state in seen[name]["progress"]]
+    assert max(known for _, known in told) > 1
+    assert all(0 <= done <= known for done, known in told)
 
 
 def test_a_data_error_is_one_sentence(seen: dict[str, Any]) -> None:

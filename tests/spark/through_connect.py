@@ -31,8 +31,16 @@ def main(address: str) -> None:
     spark = make_session(address, "+08:00")
     seen: dict[str, object] = {"slots": parallelism(spark)}
     for name in FEW:
-        result = run_spark(plan_query(QUERIES[name], CATALOG), TABLES, spark=spark, options=SPREAD)
-        seen[name] = {"partitions": max(result.job.partitions), "rows": rows_of(result.to_arrow())}
+        told: list[tuple[int, int]] = []
+        query = plan_query(QUERIES[name], CATALOG)
+        result = run_spark(
+            query, TABLES, spark=spark, options=SPREAD, progress=lambda done, known, to=told: to.append((done, known))
+        )
+        seen[name] = {
+            "partitions": max(result.job.partitions),
+            "rows": rows_of(result.to_arrow()),
+            "progress": told,
+        }
     times = TABLES["", "t"].column("ts").to_pylist()
     times[41] = None
     broken = {**TABLES, ("", "t"): TABLES["", "t"].set_column(3, "ts", pa.array(times, pa.timestamp("ms")))}
