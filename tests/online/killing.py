@@ -132,7 +132,7 @@ def kill_redis(folder: Path, points: int, seed: int) -> int:
     """Kill Redis under a writer that tries again → rows written."""
     chance, number = random.Random(seed), 0
     port = free_port()
-    server = _redis(port, folder)
+    server = start_redis(port, folder)
     try:
         with open_store(StoreAddress(host="127.0.0.1", port=port, timeout=2.0)) as store:
             prepare(store)
@@ -145,7 +145,7 @@ def kill_redis(folder: Path, points: int, seed: int) -> int:
                 with contextlib.suppress(TransientError):
                     put_one(store, number)
                 server.wait()
-                server = _redis(port, folder)
+                server = start_redis(port, folder)
                 number = _put_until_it_is_there(store, number)
                 check(store, set(range(number)))
     finally:
@@ -156,7 +156,7 @@ def kill_redis(folder: Path, points: int, seed: int) -> int:
 
 def _kill_loaders_of_redis(folder: Path, points: int, seed: int) -> int:
     port = free_port()
-    server = _redis(port, folder / "l")
+    server = start_redis(port, folder / "l")
     try:
         time.sleep(0.5)
         return kill_loaders(StoreAddress(host="127.0.0.1", port=port), folder / "l", points, seed)
@@ -175,7 +175,7 @@ def _put_until_it_is_there(store: OnlineStore, number: int) -> int:
     raise AssertionError("Redis does not come back")
 
 
-def _redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
+def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
     # With `everysec` Redis answers before it has written while an earlier fsync takes its time.
     command += ["--appendfsync", "always"]

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_mlfeat.errors import MlfeatError, UserError
 from airflow_provider_mlfeat.online.opening import StoreAddress, open_store
-from tests.online import killing, shop
+from tests.online import killing, killing_long, shop
 
 
 def test_writers(tmp_path: Path) -> None:
@@ -45,6 +45,10 @@ def test_a_full_store_keeps_what_it_acknowledged(tmp_path: Path, monkeypatch: py
     with open_store(address) as store:
         assert shop.put(store, "purchase", *rows) == 500
         assert store.size().tables["purchase"] == {"all rows": put + 500}
+
+
+def test_writers_of_long_windows(address: StoreAddress) -> None:
+    assert killing_long.kill_writers(address, points=2, seed=3) > 0
 
 
 def test_files_of_another_format_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

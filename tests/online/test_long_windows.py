@@ -49,15 +49,17 @@ FRAMES = {
     "no current time": "ROWS_RANGE BETWEEN 2d PRECEDING AND CURRENT ROW EXCLUDE CURRENT_TIME",
 }
 
+SHORT = {"_RECORD_ROWS": 6, "_OPEN_ROWS": 2, "_CHUNK_ROWS": 5, "_FEW_LATE_ROWS": 3}
+
 
 @pytest.fixture(autouse=True)
 def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a few rows, so that a few rows are a long history."""
-    for name, value in {"_RECORD_ROWS": 6, "_OPEN_ROWS": 2, "_CHUNK_ROWS": 5, "_FEW_LATE_ROWS": 3}.items():
+    for name, value in SHORT.items():
         monkeypatch.setattr(writer, name, value)
 
 
-def _deploy(store: OnlineStore, name: str, frame: str, window: str = "w", **options: Any) -> Deployed:
+def deploy_event(store: OnlineStore, name: str, frame: str, window: str = "w", **options: Any) -> Deployed:
     store.create_table(EVENT)
     long = {"w": 7 * HOUR} if options.pop("is_long", True) else {}
     sql = FEATURES.format(w=window, frame=frame)
@@ -66,7 +68,7 @@ def _deploy(store: OnlineStore, name: str, frame: str, window: str = "w", **opti
     return deploy(store, name, sql, plan, options={"long_windows": "w:7h"} if long else {}, **options)
 
 
-def _row(chance: random.Random, hour: int) -> tuple[Any, ...]:
+def random_row(chance: random.Random, hour: int) -> tuple[Any, ...]:
     def maybe(value: Any) -> Any:
         return None if chance.random() < 0.1 else value
 
@@ -77,15 +79,15 @@ def _row(chance: random.Random, hour: int) -> tuple[Any, ...]:
     )
 
 
-def _put(store: OnlineStore, *rows: tuple[Any, ...], **options: Any) -> None:
+def put(store: OnlineStore, *rows: tuple[Any, ...], **options: Any) -> None:
     store.put(store.table("", "event"), RowReader.of_table(EVENT).table(rows), **options)
 
 
-def _compare(store: OnlineStore, chance: random.Random, hours: range, count: int = 12) -> None:
+def compare(store: OnlineStore, chance: random.Random, hours: range, count: int = 12) -> None:
     service = FeatureService(store)
     reader = RowReader.of_table(EVENT)
     for _ in range(count):
-        request = reader(_row(chance, chance.choice(hours)))
+        request = reader(random_row(chance, chance.choice(hours)))
         expected, found = service.features("plain", request), service.features("long", request)
         assert repr(found) == repr(expected), request
 
@@ -93,43 +95,43 @@ def _compare(store: OnlineStore, chance: random.Random, hours: range, count: int
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
 def test_answers_are_those_of_the_rows_whatever_comes_in_which_order(store: OnlineStore, frame: str) -> None:
     chance = random.Random(frame)
-    _deploy(store, "plain", frame, is_long=False)
-    _deploy(store, "long", frame)
+    deploy_event(store, "plain", frame, is_long=False)
+    deploy_event(store, "long", frame)
     hours = range(20, 120)
     for step in range(12):
         if step % 3 == 0:
-            rows = [_row(chance, chance.choice(hours)) for _ in range(chance.choice((1, 40)))]
-            _put(store, *rows, load=Load(f"load {step}"))
+            rows = [random_row(chance, chance.choice(hours)) for _ in range(chance.choice((1, 40)))]
+            put(store, *rows, load=Load(f"load {step}"))
         else:
             for _ in range(chance.choice((1, 8))):
-                _put(store, _row(chance, 20 + 8 * step - chance.choice((0, 0, 1, 15))))
-        _compare(store, chance, hours)
+                put(store, random_row(chance, 20 + 8 * step - chance.choice((0, 0, 1, 15))))
+        compare(store, chance, hours)
 
 
 def test_rows_that_were_there_are_filled_in(store: OnlineStore) -> None:
     chance = random.Random(3)
-    _deploy(store, "plain", FRAMES["a day"], is_long=False)
-    _put(store, *(_row(chance, chance.choice(range(20, 90))) for _ in range(150)), load=Load("all"))
-    assert _deploy(store, "long", FRAMES["a day"]).lacking == ()
-    _compare(store, chance, range(20, 120), 40)
+    deploy_event(store, "plain", FRAMES["a day"], is_long=False)
+    put(store, *(random_row(chance, chance.choice(range(20, 90))) for _ in range(150)), load=Load("all"))
+    assert deploy_event(store, "long", FRAMES["a day"]).lacking == ()
+    compare(store, chance, range(20, 120), 40)
 
 
 def test_a_deployment_that_goes_takes_its_buckets_along(store: OnlineStore) -> None:
     chance = random.Random(4)
-    _deploy(store, "plain", FRAMES["a day"], is_long=False)
-    _deploy(store, "long", FRAMES["a day"])
+    deploy_event(store, "plain", FRAMES["a day"], is_long=False)
+    deploy_event(store, "long", FRAMES["a day"])
     assert [series.buckets is not None for series in store.table("", "event").series] == [True]
-    _put(store, *(_row(chance, chance.choice(range(20, 90))) for _ in range(60)), load=Load("all"))
+    put(store, *(random_row(chance, chance.choice(range(20, 90))) for _ in range(60)), load=Load("all"))
     drop(store, "long")
     assert [series.buckets for series in store.table("", "event").series] == [None]
-    _put(store, _row(chance, 30))
-    _deploy(store, "long", FRAMES["a day"])
-    _compare(store, chance, range(20, 120))
+    put(store, random_row(chance, 30))
+    deploy_event(store, "long", FRAMES["a day"])
+    compare(store, chance, range(20, 120))
 
 
 def test_explaining_says_what_came_from_buckets(store: OnlineStore) -> None:
-    _deploy(store, "long", FRAMES["all"])
-    _put(store, *(("ann", hour * HOUR, 1, 1, 1.0, 1.0, "hat", None) for hour in range(100)), load=Load("all"))
+    deploy_event(store, "long", FRAMES["all"])
+    put(store, *(("ann", hour * HOUR, 1, 1, 1.0, 1.0, "hat", None) for hour in range(100)), load=Load("all"))
     explained = FeatureService(store).explain("long", ("ann", 100 * HOUR, 1, 1, 1.0, 1.0, "hat", None))
     (summarized,) = [one for one in explained["history"] if "buckets" in one]
     assert 0 < summarized["rows"] < 20
@@ -138,17 +140,17 @@ def test_explaining_says_what_came_from_buckets(store: OnlineStore) -> None:
 
 
 def test_what_has_no_parts_is_told(store: OnlineStore) -> None:
-    told = _deploy(store, "long", FRAMES["a day"]).from_rows
+    told = deploy_event(store, "long", FRAMES["a day"]).from_rows
     assert told == ("sum(price): the order in which numbers of type double are added decides their sum",)
-    counted = _deploy(store, "counted", FRAMES["a day"] + " MAXSIZE 7").from_rows
+    counted = deploy_event(store, "counted", FRAMES["a day"] + " MAXSIZE 7").from_rows
     assert "count(): its window counts rows" in counted
 
 
 def test_partial_aggregates_are_what_answers(store: OnlineStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the rows in the middle of a window the answer stays, because it is not computed from them."""
-    _deploy(store, "long", FRAMES["all"])
+    deploy_event(store, "long", FRAMES["all"])
     rows = [("ann", hour * HOUR, 1, 1, 1.0, 1.0, "hat", None) for hour in range(100)]
-    _put(store, *rows, load=Load("all"))
+    put(store, *rows, load=Load("all"))
     service = FeatureService(store)
     seen: list[int] = []
     kind: Any = type(store.history())
@@ -170,27 +172,27 @@ def test_writers_at_once(redis_store_port: int) -> None:
     """What one writer settles while another one writes is never what answers."""
     address = StoreAddress(host="127.0.0.1", port=redis_store_port, key_prefix=uuid4().hex)
     with open_store(address) as store:
-        _deploy(store, "plain", FRAMES["a day"], is_long=False)
-        _deploy(store, "long", FRAMES["a day"])
+        deploy_event(store, "plain", FRAMES["a day"], is_long=False)
+        deploy_event(store, "long", FRAMES["a day"])
 
         def write(seed: int) -> None:
             chance = random.Random(seed)
             with open_store(address) as own:
                 for _ in range(40):
-                    _put(own, *(_row(chance, chance.choice(range(20, 60))) for _ in range(3)))
+                    put(own, *(random_row(chance, chance.choice(range(20, 60))) for _ in range(3)))
 
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(write, range(3)))
-        _compare(store, random.Random(5), range(20, 90), 60)
+        compare(store, random.Random(5), range(20, 90), 60)
 
 
 def test_a_writer_that_dies_before_it_settles(redis_store_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     address = StoreAddress(host="127.0.0.1", port=redis_store_port, key_prefix=uuid4().hex)
     chance = random.Random(6)
     with open_store(address) as store:
-        _deploy(store, "plain", FRAMES["all"], is_long=False)
-        _deploy(store, "long", FRAMES["all"])
-        _put(store, *(_row(chance, chance.choice(range(20, 60))) for _ in range(50)), load=Load("first"))
+        deploy_event(store, "plain", FRAMES["all"], is_long=False)
+        deploy_event(store, "long", FRAMES["all"])
+        put(store, *(random_row(chance, chance.choice(range(20, 60))) for _ in range(50)), load=Load("first"))
 
         def die(*arguments: Any) -> None:
             raise KeyboardInterrupt
@@ -198,7 +200,7 @@ def test_a_writer_that_dies_before_it_settles(redis_store_port: int, monkeypatch
         with monkeypatch.context() as patch:
             patch.setattr(redis_store, "settle", die)
             with pytest.raises(KeyboardInterrupt):
-                _put(store, *(_row(chance, chance.choice(range(20, 60))) for _ in range(20)), load=Load("second"))
-        _compare(store, chance, range(20, 90))
-        _put(store, *(_row(chance, 59) for _ in range(9)))
-        _compare(store, chance, range(20, 90))
+                put(store, *(random_row(chance, chance.choice(range(20, 60))) for _ in range(20)), load=Load("second"))
+        compare(store, chance, range(20, 90))
+        put(store, *(random_row(chance, 59) for _ in range(9)))
+        compare(store, chance, range(20, 90))
