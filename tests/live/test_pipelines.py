@@ -258,6 +258,14 @@ def test_clicks_end_with_a_prediction(client: httpx.Client, state: Path) -> None
     assert answer["deployment"] == results["deployment.deploy_sql"]["deployment"]
 
 
+@pytest.mark.timeout(60 * MINUTES)
+def test_a_model_of_clicks_that_is_not_good_enough_leaves_a_run_that_says_so(client: httpx.Client, state: Path) -> None:
+    outcome, results, states = run(client, state, CLICKS, minimum_auc=1.0)
+    assert (outcome, states["fail_report"], states["deployment.register"]) == ("failed", "failed", "skipped")
+    assert results["model.gate"]["decision"] == "rejected"
+    assert not any(task.startswith("deployment.") for task in results)
+
+
 @pytest.mark.spark
 @pytest.mark.timeout(60 * MINUTES)
 def test_spark_makes_the_same_features(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_mlfeat.errors import TransientError
 from airflow_provider_mlfeat.online.features import FeatureService
 from airflow_provider_mlfeat.online.opening import StoreAddress, open_store
 from airflow_provider_mlfeat.operators.features import ExtractFeaturesOperator, RunScriptOperator
@@ -186,3 +188,24 @@ def test_mistakes(here: Arguments, context: Any, arguments: Arguments, sentence:
 def test_what_cannot_be_deployed(here: Arguments, context: Any, sql: str, name: str | None, sentence: str) -> None:
     with pytest.raises(AirflowFailException, match=sentence):
         deploy(here, context, sql, name=name)
+
+
+def test_a_redis_that_is_away_fails_the_deployment_and_is_worth_a_retry(
+    here: Arguments, context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = deploy(here, context)
+    backend = json.dumps({"backend": "redis"})
+    away = Connection(conn_id="away", conn_type="mlfeat_online", host="127.0.0.1", port=free_port(), extra=backend)
+    monkeypatch.setattr("airflow.sdk.BaseHook.get_connection", staticmethod({"away": away}.__getitem__))
+    with pytest.raises(TransientError, match=r"127\.0\.0\.1"):
+        deploy({**here, "online_conn_id": "away"}, context)
+    # Where it was deployed before, it answers as before.
+    assert live["live"]
+    assert spent(tmp_path) is not None
+
+
+def free_port() -> int:
+    """Nobody listens there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
