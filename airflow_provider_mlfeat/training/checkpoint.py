@@ -77,7 +77,7 @@ class Checkpoints:
             files.write_json(staging / DESCRIPTION, document)
             files.remove(target)
             staging.rename(target)
-            self._forget(str(position.get("best_epoch")))
+            self._forget(target, str(position.get("best_epoch")))
         self._group.wait()
 
     def newest(self) -> Found | None:
@@ -126,12 +126,12 @@ class Checkpoints:
     def _folders(self) -> list[Path]:
         return sorted(self.directory.glob("step-*"), reverse=True)
 
-    def _forget(self, best: str) -> None:
+    def _forget(self, saved: Path, best: str) -> None:
         needed, kept = {best}, 0
         for folder in self._folders():
             description = _described(folder)
-            if description is None or kept == KEPT:
-                # Too old, or too damaged to go on from.
+            # The run went on from before what is newer, because that was damaged.
+            if description is None or folder.name > saved.name or kept == KEPT:
                 files.remove(folder)
             else:
                 kept += 1

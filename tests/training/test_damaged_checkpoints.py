@@ -43,6 +43,36 @@ def test_a_run_goes_on_behind_a_damaged_checkpoint(tmp_path: Path, damage: str) 
     assert steps_of(checkpoints) == 40
 
 
+def test_a_run_that_began_anew_keeps_its_checkpoints(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, {"seed": 1}, Group())
+    for steps in (10, 20, 30):
+        save(checkpoints, steps)
+    for part in tmp_path.glob("step-*/state-0.pt"):
+        part.write_bytes(b"")
+    assert checkpoints.newest() is None
+    save(checkpoints, 5)
+    assert steps_of(checkpoints) == 5
+    assert [folder.name for folder in tmp_path.glob("step-*")] == [f"step-{5:012d}"]
+
+
+def test_so_do_trees(tmp_path: Path) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    from airflow_provider_mlfeat.training.gradient_boosting.checkpoint import TREES, TreeCheckpoints
+
+    data = xgboost.DMatrix([[0.0], [1.0]], label=[0, 1])
+    booster = xgboost.train({"objective": "binary:logistic"}, data, num_boost_round=1)
+    checkpoints = TreeCheckpoints(tmp_path, {"seed": 1})
+    for trees in (2, 3):
+        checkpoints.save(booster, [{}] * trees, 1.0)
+    for file in tmp_path.glob(f"trees-*/{TREES}"):
+        file.write_bytes(b"")
+    assert checkpoints.newest() is None
+    checkpoints.save(booster, [{}], 1.0)
+    found = checkpoints.newest()
+    assert found is not None
+    assert len(found.epochs) == 1
+
+
 def test_processes_go_on_from_the_same_checkpoint(tmp_path: Path) -> None:
     rows = training_data(make_dataset(tmp_path / "dataset", rows=1_500))
     settings = TrainSettings(

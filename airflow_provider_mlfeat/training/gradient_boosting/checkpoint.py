@@ -62,7 +62,9 @@ class TreeCheckpoints:
                 "sha256": files.digest_file(folder / TREES),
             }
             files.write_json(folder / DESCRIPTION, document)
-        for folder in self._folders()[KEPT:]:
+        # The run went on from before what is newer, because that was damaged.
+        newer = [folder for folder in self._folders() if folder.name > target.name]
+        for folder in (*newer, *self._folders()[len(newer) + KEPT :]):
             files.remove(folder)
 
     def newest(self) -> Found | None:
