@@ -59,7 +59,7 @@ class _ReadSeries:
 
     def __init__(self, number: int, schema: Schema, key: SeriesKey, pool: StoredStrings) -> None:
         self.prefix = series_prefix(number)
-        self.ordered: list[int] = []
+        self.ordered = np.empty(0, np.int64)
         self.is_text = [schema[column].type == STRING for column in key.keys]
         self.is_one_text = self.is_text == [True]
         # Where the partial aggregates lie, by their texts.
@@ -78,7 +78,7 @@ class _Known(NamedTuple):
 
     version: int
     block: Block
-    state: tuple[int, int, int]
+    state: tuple[int, int, int] | None
     closed: Part | None
 
 
@@ -132,8 +132,8 @@ class EmbeddedHistory:
             if stored.buckets is not None:
                 known.parts = {text: place for place, text in enumerate(stored.buckets.parts)}
         texts = {column for column in ordered if schema[column].type == STRING}
-        if not texts.issubset(known.ordered):
-            known.ordered = sorted(texts.union(known.ordered))
+        if not texts.issubset(known.ordered.tolist()):
+            known.ordered = np.array(sorted(texts.union(known.ordered.tolist())), np.int64)
             # Blocks that were read before have no labels for these columns.
             self._known, self._known_rows = {}, 0
 
@@ -228,9 +228,9 @@ class EmbeddedHistory:
         if header.first < header.next:
             closed = self._closed_chunks(transaction, key, header, known)
             block = join([closed, decode(value)[1]]).block()
-        if series.ordered:
-            self._pool.order_all(block.bits[series.ordered])
-        self._remember(key, _Known(header.version, block, _closed_state(header), closed))
+        if series.ordered.size:
+            self._pool.order_columns(block.bits, series.ordered)
+        self._remember(key, _Known(header.version, block, None if closed is None else _closed_state(header), closed))
         return block
 
     def _key(self, transaction: Any, series: _ReadSeries, values: tuple[Any, ...]) -> bytes | None:

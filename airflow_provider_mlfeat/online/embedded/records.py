@@ -142,12 +142,13 @@ def decode_block(value: Any) -> tuple[Header, Block]:
     data = bytearray(value)
     header = Header(*_HEADER.unpack_from(data))
     count, columns = header.length, header.columns
-    words = count * (columns + VALUES)
-    matrix = np.frombuffer(data, np.int64, words, HEADER_SIZE)
-    matrix.shape = (columns + VALUES, count)
-    kept = np.frombuffer(data, np.uint8, count * (columns + 1), HEADER_SIZE + 8 * words)
-    kept.shape = (columns + 1, count)
-    return header, Block.over(matrix[VALUES:], kept, matrix[ORDER], matrix[ARRIVAL])
+    # Four arrays over one buffer: slices of one array would each cost as much as an array.
+    values = HEADER_SIZE + 8 * VALUES * count
+    bits: Bits = np.ndarray((columns, count), np.int64, data, values)
+    kept: Mask = np.ndarray((columns + 1, count), np.uint8, data, values + 8 * columns * count)
+    order: Bits = np.ndarray(count, np.int64, data, HEADER_SIZE + 8 * ORDER * count)
+    arrivals: Bits = np.ndarray(count, np.int64, data, HEADER_SIZE + 8 * ARRIVAL * count)
+    return header, Block.over(bits, kept, order, arrivals)
 
 
 # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airflow_provider_mlfeat.engine.encoding import Bits
+from airflow_provider_mlfeat.engine.kernels.compilation import kernel
 from airflow_provider_mlfeat.engine.strings import StringPool
 
 if TYPE_CHECKING:
@@ -179,6 +180,15 @@ class StoredStrings(StringPool):
             self._codes[self.strings[code]] = code
             super().order(code)
 
+    def order_columns(self, bits: Bits, columns: Bits) -> None:
+        """See to it that the strings of some columns of a block have labels, which most of them do.
+
+        :param bits: a line per column.
+        :param columns: numbers of columns of strings.
+        """
+        if not are_labelled(bits, columns, self._is_labelled):
+            self.order_all(bits[columns].ravel())
+
     def order_all(self, codes: Bits) -> None:
         labelled = self._is_labelled.view(np.bool_).take(codes)
         if not labelled.all():
@@ -186,3 +196,14 @@ class StoredStrings(StringPool):
             for code in np.unique(fresh).tolist():
                 self._codes[self.strings[code]] = code
             super().order_all(fresh)
+
+
+@kernel("boolean(int64[:, ::1], int64[::1], uint8[::1])")
+def are_labelled(bits, columns, is_labelled):  # type: ignore[no-untyped-def]
+    """Whether all codes in some columns have labels."""
+    for place in range(len(columns)):
+        column = columns[place]
+        for row in range(bits.shape[1]):
+            if not is_labelled[bits[column, row]]:
+                return False
+    return True
