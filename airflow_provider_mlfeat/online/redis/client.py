@@ -60,15 +60,15 @@ def redis_errors(address: StoreAddress) -> Iterator[None]:
     try:
         yield
     except (exceptions.AuthenticationError, exceptions.AuthorizationError) as error:
-        raise UserError(f"Redis at {where} refuses these credentials: {error}") from None
+        raise UserError(f"Redis at {where} refuses these credentials: {_said(error)}") from None
     except exceptions.NoPermissionError as error:
-        raise UserError(f"the Redis user may not do what the online store needs: {error}") from None
+        raise UserError(f"the Redis user may not do what the online store needs: {_said(error)}") from None
     except exceptions.OutOfMemoryError as error:
-        raise TransientError(f"Redis at {where} is full: {error}") from None
+        raise TransientError(f"Redis at {where} is full: {_said(error)}") from None
     except exceptions.ReadOnlyError as error:
-        raise TransientError(f"Redis at {where} is a replica: {error}") from None
+        raise TransientError(f"Redis at {where} is a replica: {_said(error)}") from None
     except exceptions.RedisClusterException as error:
-        raise TransientError(f"the Redis Cluster at {where} does not answer: {error}") from None
+        raise TransientError(f"the Redis Cluster at {where} does not answer: {_said(error)}") from None
     except exceptions.BusyLoadingError:
         raise TransientError(f"Redis at {where} is still loading its data") from None
     except exceptions.TimeoutError:
@@ -80,9 +80,14 @@ def redis_errors(address: StoreAddress) -> Iterator[None]:
             raise UserError(
                 f"{message}; give the authority that signed it as ca_certificate, and its own host"
             ) from None
-        raise TransientError(f"Redis at {where} is away: {error}") from None
+        raise TransientError(f"Redis at {where} is away: {_said(error)}") from None
     except exceptions.ResponseError as error:
-        text = str(error)
+        text = _said(error)
         if text.startswith(("MISCONF", "OOM", "LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN")):
             raise TransientError(f"Redis at {where} cannot write now: {text}") from None
         raise UserError(f"Redis at {where} refuses: {text}") from None
+
+
+def _said(error: Exception) -> str:
+    """What Redis said. The client adds the command of a pipeline that failed, with keys and values of people's rows."""
+    return str(error).rpartition(" of pipeline caused error: ")[2]
