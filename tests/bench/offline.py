@@ -25,8 +25,6 @@ from tests.bench.measure import Run, Worker, describe_machine, print_figure, pri
 COST = "cost"
 # Scale of a query on a few rows, and the two parts of the scale asked for whose difference gives the cost of a row.
 FEW, PARTS = 0.0002, (0.25, 1.0)
-# A session's first queries are slow: the JVM compiles what it runs often.
-WARM_UPS = 5
 RIVALS = ROOT / "tests" / "bench" / "rivals"
 STAGES: dict[str, tuple[str, ...]] = {stage: (stage,) for stage in ("read", "encode", "sort", "walk", "join")}
 STAGES["write"] = ("decode", "write")
@@ -127,7 +125,7 @@ def _print_cost(spark: Worker, out: Path, arguments: argparse.Namespace) -> None
     runs: dict[Size, list[Run]] = {size: [] for size in sizes}
     for number in range(arguments.rounds + 1):
         for size in sizes:
-            for _ in range(WARM_UPS if number == 0 and size == sizes[0] else 1):
+            for _ in range(arguments.warm_ups if number == 0 and size == sizes[0] else 1):
                 done = spark.run(data=str(folder(size)), out=str(out), maxsize=True, spread=False)
             say(f"cost, {size.requests} requests: {done.cpu:.2f} CPU s, {done.wall:.2f} s")
             # The first round is a session's first sight of the query.
@@ -143,6 +141,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="1 is 100,000 requests and 1,000,000 actions")
     parser.add_argument("--rounds", type=int, default=5)
+    # A session's first queries are slow: the JVM compiles what it runs often.
+    parser.add_argument("--warm-ups", type=int, default=5, help="queries on a few rows before the cost is measured")
     parser.add_argument("--threads", type=int, default=1, help="threads of every engine")
     parser.add_argument("--partitions", type=int, default=8, help="shuffle partitions of both Spark sessions")
     parser.add_argument("--memory", default="4g", help="memory of each of the two Spark sessions")

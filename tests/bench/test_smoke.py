@@ -48,8 +48,8 @@ def test_offline_against_spark_sql() -> None:
 
 @pytest.mark.skipif(not spark_is_here(), reason="Spark needs pyspark and a Java runtime")
 def test_cost_of_the_spark_driver() -> None:
-    arguments = ["--scale", "0.002", "--rounds", "1", "--threads", "2", "--memory", "1g", "--variants", "cost"]
-    printed = figures("offline.py", *arguments)
+    arguments = ["--scale", "0.002", "--rounds", "1", "--warm-ups", "1", "--threads", "2", "--memory", "1g"]
+    printed = figures("offline.py", *arguments, "--variants", "cost")
     assert printed["offline.spark_fixed_s"]["value"] > 0
     assert printed["offline.spark_fixed_cpu_s"]["value"] > 0
     # On so few rows the cost of one drowns in that of the query.
