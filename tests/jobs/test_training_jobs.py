@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +269,19 @@ def test_the_commands(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["evaluate", str(tmp_path), str(dataset.folder)]) == 2
     assert "is no model folder" in capsys.readouterr().err
     assert os.listdir(tmp_path / "lr")
+
+
+def test_a_dataset_beside_another_encoder_trains_nothing(dataset: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(dataset.folder, folder)
+    other = make_dataset(tmp_path / "other", rows=400, seed=9)
+    shutil.copyfile(other.folder / "encoder.bin", folder / "encoder.bin")
+    # The encoder's size may tell already; what its fingerprint says is asked where it does not.
+    manifest = json.loads((folder / "dataset.json").read_text())
+    manifest["files"]["encoder.bin"]["size"] = (folder / "encoder.bin").stat().st_size
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        UserError, match="was made by encoder .* and the encoder beside it is .*: build the dataset again"
+    ):
+        run(parse_spec({**SPEC, "dataset": str(folder), "settings": SMALL, "output": str(tmp_path / "models")}))
+    assert not (tmp_path / "models").exists()
