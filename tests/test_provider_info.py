@@ -61,8 +61,13 @@ def test_every_module_of_operators_hooks_and_triggers_is_named() -> None:
     package = Path(import_module("airflow_provider_mlfeat").__file__ or "").parent
     for section in ("operators", "sensors", "triggers"):
         named = {module for entry in info.get(section, []) for module in entry["python-modules"]}
-        found = {f"airflow_provider_mlfeat.{section}.{path.stem}" for path in (package / section).glob("[a-z]*.py")}
-        assert named == found
+        modules = [f"airflow_provider_mlfeat.{section}.{path.stem}" for path in (package / section).glob("[a-z]*.py")]
+        # What some of them share, without a class of its own, is nobody's to look up.
+        assert named == {name for name in modules if _defines_a_class(name)}
+
+
+def _defines_a_class(name: str) -> bool:
+    return any(isinstance(one, type) and one.__module__ == name for one in vars(import_module(name)).values())
 
 
 def test_hooks_have_what_airflow_asks_of_a_connection_type() -> None:
