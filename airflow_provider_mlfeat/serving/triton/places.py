@@ -144,6 +144,8 @@ class ObjectPlace:
 
         self.uri = uri
         self._seen: tuple[dict[str, Any], float] = ({}, 0.0)
+        # When the lock that is held here was last renewed.
+        self._renewed: float | None = None
         self._system = filesystem(uri, storage_options)
 
     def __str__(self) -> str:
@@ -158,6 +160,11 @@ class ObjectPlace:
                 return None
 
     def write(self, name: str, text: str) -> None:
+        if self._has_lapsed():
+            raise TransientError(
+                f"'{self.uri}/{name}' is not written: the roll-out's lock was not renewed for {_STALE_SECONDS:g} s, "
+                "and another roll-out may have begun"
+            )
         with self._explained("writing", name), self._system.open_output_stream(name) as stream:
             stream.write(text.encode())
 
@@ -190,17 +197,22 @@ class ObjectPlace:
     def locked(self, wait_seconds: float, check: Check, waiting: Callable[[str], None]) -> Iterator[None]:
         """An object with a name in it, which its holder renews; of one that died it is taken over after a minute.
 
-        Who writes last holds it: everybody waits after writing, and looks whose name it is.
+        Who writes last holds it: everybody waits after writing, and looks whose name it is. Whoever was slow may have
+        written over the name of a holder that has looked already, and waits until that one would have renewed it.
         """
         token = uuid.uuid4().hex
         patience = _Patience(self.uri, wait_seconds, check, waiting)
         while True:
+            looked = time.monotonic()
             while (holder := self._holder(token)) is not None:
                 patience.wait(holder)
+                looked = time.monotonic()
             self._sign(token)
-            time.sleep(_SETTLE_SECONDS)
+            was_slow = time.monotonic() - looked > _SETTLE_SECONDS / 2
+            time.sleep(2 * _RENEW_SECONDS if was_slow else _SETTLE_SECONDS)
             if self._lock().get("token") == token:
                 break
+        self._renewed = time.monotonic()
         stop = threading.Event()
         renewing = threading.Thread(target=self._renew, args=(token, stop), daemon=True)
         renewing.start()
@@ -209,6 +221,7 @@ class ObjectPlace:
         finally:
             stop.set()
             renewing.join()
+            self._renewed = None
             # What cannot be taken away now is not renewed any more, and not believed for long.
             with contextlib.suppress(MlfeatError):
                 if self._lock().get("token") == token:
@@ -252,8 +265,15 @@ class ObjectPlace:
 
     def _renew(self, token: str, stop: threading.Event) -> None:
         while not stop.wait(_RENEW_SECONDS):
+            # Nobody waits for a lock that lapsed: another one may hold it.
+            if self._has_lapsed():
+                return
             with contextlib.suppress(MlfeatError):
                 self._sign(token)
+                self._renewed = time.monotonic()
+
+    def _has_lapsed(self) -> bool:
+        return self._renewed is not None and time.monotonic() - self._renewed > _STALE_SECONDS
 
     @contextlib.contextmanager
     def _explained(self, doing: str, name: str) -> Iterator[None]:
