@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider_mlfeat.dataset.encoder import Field
+from airflow_provider_mlfeat.dataset.fitting import EncoderFitter
 from airflow_provider_mlfeat.errors import UserError
+from airflow_provider_mlfeat.jobs.run import run
+from airflow_provider_mlfeat.jobs.triton import infer
 from airflow_provider_mlfeat.serving.triton.configuration import Tensor, Tuning, configure, to_text, with_versions
 from airflow_provider_mlfeat.serving.triton.environment import TritonEnvironment
+from airflow_provider_mlfeat.serving.triton.fleet import Fleet
 from airflow_provider_mlfeat.serving.triton.live_state import Canary, LiveState
 from airflow_provider_mlfeat.serving.triton.model_folder import ServedModel
+from airflow_provider_mlfeat.serving.triton.raw_front import RawFront
 from airflow_provider_mlfeat.serving.triton.repository import ModelRepository
+from airflow_provider_mlfeat.serving.triton.rollout import Rollout
+from tests.registry.folders import make_model
 
 INPUT, OUTPUT = Tensor("INPUT_0", "INT64", (41,)), Tensor("OUTPUT_0", "FP32", (1,))
 
@@ -154,3 +166,46 @@ def test_numpy_two_beside_the_server_is_refused(tmp_path: Path) -> None:
     (packages / "numpy-2.1.0.dist-info").mkdir()
     with pytest.raises(UserError, match="has numpy 2.1.0, with which this Triton returns empty answers"):
         TritonEnvironment.find(tmp_path)
+
+
+def test_a_front_that_came_while_waiting_for_the_lock_is_seen(tmp_path: Path) -> None:
+    """What was is looked at when the change begins, not when the job is made."""
+    repository = ModelRepository(str(tmp_path / "models"))
+    nobody: Any = None
+    front = RawFront(Rollout(repository.model("jd"), nobody, nobody), tmp_path)
+    repository.model("jd_raw").write_state(LiveState("jd_raw", live=3, loaded=(3,)))
+    assert (front.wanted, front.before.live) == (True, 3)
+
+
+def test_input_that_changes_while_it_is_scored_leaves_no_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(tmp_path / "model")
+
+    def score(*given: Any) -> tuple[int, float]:
+        pq.write_table(pa.table({"score": [0.5]}), given[-2])
+        return 1, 0.5
+
+    monkeypatch.setattr(infer, "_score", score)
+    rows = str(model / "golden_features.parquet")
+    spec = infer.TritonInferSpec(
+        servers=("127.0.0.1:1",), triton_model="jd", triton_version=1, model=str(model), input=(rows,),
+        output=str(tmp_path / "scores.parquet"),
+    )  # fmt: skip
+    with pytest.raises(UserError, match="1 rows were scored, not .*: the input changed while it was read"):
+        run(spec)
+    assert not (tmp_path / "scores.parquet").exists()
+
+
+def test_scores_of_no_rows_have_their_columns(tmp_path: Path) -> None:
+    rows = pa.table({"id": pa.array([], pa.int64()), "x": pa.array([], pa.string())})
+    fitter = EncoderFitter([Field("x", "x", "vocabulary")], rows.schema)
+    fitter.add(pa.table({"id": [1], "x": ["a"]}))
+    spec = infer.TritonInferSpec(
+        servers=("127.0.0.1:1",), triton_model="jd", model="m", input=("r",), output="s", keys=("id",)
+    )
+    nobody: Any = None
+    with Fleet(["127.0.0.1:1"]) as fleet:
+        target = tmp_path / "scores.parquet"
+        assert infer._score(spec, 1, fitter.finish(), ds.dataset(rows), fleet, target, nobody) == (0, 0.0)
+    assert pq.read_schema(target).names == ["id", "score", "model_version"]

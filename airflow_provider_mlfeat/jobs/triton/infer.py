@@ -113,10 +113,10 @@ class TritonInferJob(Job[TritonInferSpec, TritonInferResult]):
             context.progress.stage("score", total, "rows")
             with files.staged_file(target) as staging:
                 rows, summed = _score(spec, version, encoder, data, fleet, staging, context)
+                written = pq.read_metadata(staging).num_rows
+                if written != total:
+                    raise UserError(f"{written} rows were scored, not {total}: the input changed while it was read")
         rate = context.progress.snapshot.rate
-        written = pq.ParquetFile(target).metadata.num_rows
-        if written != total:
-            raise UserError(f"{target} holds {written} rows, not {total}: the input changed while it was read")
         log.info("version %d of '%s' scored %d rows", version, spec.triton_model, rows)
         return TritonInferResult(
             triton_model=spec.triton_model,
@@ -189,7 +189,9 @@ def _score(
         if writer is not None:
             writer.close()
     if writer is None:
-        pq.write_table(pa.table({"score": pa.array([], pa.float32())}), target)
+        keys = [data.schema.field(name) for name in spec.keys]
+        schema = pa.schema([*keys, pa.field("score", pa.float32()), pa.field("model_version", pa.int32())], metadata)
+        pq.write_table(schema.empty_table(), target)
     return rows, summed
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,17 @@ class RawFront:
             rollout.check,
             rollout.patience,
         )
-        self.before: LiveState = self.rollout.directory.state()
-        self.wanted = wanted or self.before.live is not None
-        self._asks = rollout.name
+        self._asks, self._asked_for = rollout.name, wanted
+
+    @cached_property
+    def before(self) -> LiveState:
+        """What was. Looked at when it is needed first, which is under the model's lock: before it another one works."""
+        return self.rollout.directory.state()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is, or is to be, a front."""
+        return self._asked_for or self.before.live is not None
 
     def deploy(self, model: ServedModel, version: int, tuning: Tuning, **options: Any) -> None:
         """Bring the front of a version live; the version itself is loaded, and proven.
