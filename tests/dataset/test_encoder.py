@@ -227,6 +227,21 @@ def test_a_wrong_value_is_named(kind: str, value: Any, message: str) -> None:
         encoder.encode_row({"x": value})
 
 
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("float64", Field("x", "x", "vocabulary"), 10**400),
+        ("int", Field("x", "x", "value"), 10**400),
+        ("timestamp", Field("x", "x", "part", part="month"), 10**30),
+        ("decimal(10,2)", Field("x", "x", "vocabulary"), Decimal("1e999999")),
+    ],
+)
+def test_a_number_that_no_machine_holds_is_named(kind: str, field: Field, value: Any) -> None:
+    encoder = fit(pa.table({"y": [1], "x": pa.nulls(1, TYPES[kind][0])}), Field("y", "y", "vocabulary"), field)
+    with pytest.raises(UserError, match="column 'x': the value is beyond all numbers of its type"):
+        encoder.encode_row({"y": 1, "x": value})
+
+
 def test_columns_that_do_not_fit_are_named() -> None:
     encoder = fit(pa.table({"x": ["a"], "y": [1.5]}), Field("x", "x", "vocabulary"), Field("y", "y", "value"))
     with pytest.raises(UserError, match="column 'x' is int, and the encoder was made for string"):

@@ -157,7 +157,18 @@ class Encoder:
         except KeyError:
             missing = [name for name in self.columns if name not in row]
             raise UserError(f"the row lacks column {_listed(missing)}, which the encoder reads") from None
+        except ArithmeticError:
+            raise UserError(f"column '{self._beyond(row)}': the value is beyond all numbers of its type") from None
         return EncodedRow(np.array(found, np.int64), np.array(reals, np.float32))
+
+    def _beyond(self, row: Mapping[str, object]) -> str:
+        """The column whose value no machine number or moment can hold."""
+        for name, function in (pair for pairs in self._row_functions for pair in pairs):
+            try:
+                function(row[name])
+            except ArithmeticError:
+                return name
+        raise AssertionError("every value of the row can be held")
 
     def keys_row(self, row: Mapping[str, object]) -> NDArray[np.int64]:
         """The 64-bit keys of one row: the same numbers as `keys` gives."""

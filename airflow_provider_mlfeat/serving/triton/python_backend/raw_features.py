@@ -54,7 +54,7 @@ class TritonPythonModel:
             try:
                 rows = triton.get_input_tensor_by_name(request, FEATURES).as_numpy().reshape(-1)
                 fitting.append((place, *self._encode(rows)))
-            except (self.error, ValueError, TypeError, AttributeError) as error:
+            except (self.error, ValueError, TypeError, AttributeError, RecursionError) as error:
                 responses[place] = triton.InferenceResponse([], triton.TritonError(str(error) or repr(error)))
         if not fitting:
             return responses
