@@ -9,7 +9,9 @@ _LOG = logging.getLogger(__name__)
 
 
 def find_release(server: str, service: str, release: int, server_conn_id: str | None) -> dict[str, Any] | None:
-    """What a server answers with for a service, when it is at least the release that is waited for; None otherwise.
+    """What a server answers with for a service, when all its workers have at least the release that is waited for.
+
+    None otherwise.
 
     :param server: its address.
     :param service: which service.
@@ -22,13 +24,16 @@ def find_release(server: str, service: str, release: int, server_conn_id: str | 
     said = ServerPlace(urls=(server,)).ask(server, "GET", "/services", server_secrets(server_conn_id))
     try:
         found: dict[str, Any] | None = next((one for one in said["services"] if one["service"] == service), None)
-        number = None if found is None else int(found["release"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{server} is no prediction server: its /services names no services") from None
-    if number is None or number < release:
-        now = "no release" if number is None else f"release {number}"
-        _LOG.info("not yet: service '%s' answers with %s", service, now)
-        return None
+        # Callers reach any worker, and this one's answer says what each of them answers with.
+        numbers = [None if found is None else int(found["release"])]
+        numbers += [one["releases"].get(service) for one in said["workers"]]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UserError(f"{server} is no prediction server: its /services names no services and workers") from None
+    for number in numbers:
+        if number is None or number < release:
+            now = "no release" if number is None else f"release {number}"
+            _LOG.info("not yet: a worker answers with %s of service '%s'", now, service)
+            return None
     return found
 
 

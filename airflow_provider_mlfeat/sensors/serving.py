@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ServingReadySensor(WaitingSensor):
-    """Wait until a prediction server answers with a service, and with at least a given release of it.
+    """Wait until all workers of a prediction server answer with a service, and with at least a given release of it.
 
     A server that cannot be reached is waited for.
 

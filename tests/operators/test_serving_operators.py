@@ -149,7 +149,7 @@ def test_sensor(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_mlfeat.errors import TransientError, UserError
     from airflow_provider_mlfeat.jobs.serving.server import ServerPlace
 
-    said: Any = {"services": [{"service": "default", "release": 2}], "failures": {}}
+    said: Any = {"services": [{"service": "default", "release": 2}], "failures": {}, "workers": []}
     monkeypatch.setattr(ServerPlace, "ask", lambda *given, **more: said)
     sensor = ServingReadySensor(task_id="s", server="http://127.0.0.1:1", release="2")
     assert sensor.poke(context).xcom_value == said["services"][0]

@@ -31,8 +31,10 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return said
 
 
-def release(number: int) -> dict[str, Any]:
-    return {"services": [{"service": "default", "release": number}], "failures": {}}
+def release(number: int, *others: int) -> dict[str, Any]:
+    """The answer of a worker with a release; the others of its server may have other ones."""
+    workers = [{"process": one, "releases": {"default": one}, "failures": {}} for one in (number, *others)]
+    return {"services": [{"service": "default", "release": number}], "failures": {}, "workers": workers}
 
 
 def sensor(**arguments: Any) -> ServingReadySensor:
@@ -40,7 +42,7 @@ def sensor(**arguments: Any) -> ServingReadySensor:
 
 
 def test_it_defers_until_the_release_answers(answers: list[Any]) -> None:
-    answers += [release(1), release(1), {"services": []}, release(2)]
+    answers += [release(1), release(1), {"services": [], "workers": []}, release(2)]
     with pytest.raises(TaskDeferred) as caught:
         sensor(release="2", deferrable=True, timeout=60, poke_interval=0.01).execute({})
     path, arguments = caught.value.trigger.serialize()
@@ -64,9 +66,20 @@ def test_the_time_is_up(answers: list[Any]) -> None:
         sensor(release=2).execute_complete({}, {"state": "timeout"})
 
 
+def test_all_workers_have_to_answer_with_it(answers: list[Any]) -> None:
+    fresh = release(2)
+    fresh["workers"].append({"process": 3, "releases": {}, "failures": {"default": "no memory"}})
+    answers += [release(2, 1), fresh, release(2, 3, 2)]
+    assert not sensor(release=2).poke({})
+    assert not sensor().poke({})
+    assert sensor(release=2).poke({}).xcom_value == {"service": "default", "release": 2}
+
+
 def test_mistakes_fail_at_once(answers: list[Any]) -> None:
     answers.append(["not", "ours"])
-    with pytest.raises(AirflowFailException, match="is no prediction server: its /services names no services"):
+    with pytest.raises(
+        AirflowFailException, match="is no prediction server: its /services names no services and workers"
+    ):
         sensor().poke({})
     with pytest.raises(AirflowFailException, match="release takes a number, not 'two'"):
         sensor(release="two").poke({})
