@@ -75,10 +75,12 @@ class JobOperator(ResumableJobMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         limits = JobResources.parse(resources)
-        if limits.gpus and kwargs.get("pool"):
-            kwargs.setdefault("pool_slots", limits.gpus)
-        if limits.for_kubernetes() and runs_in_a_pod(kwargs.get("executor"), runtime):
-            kwargs.setdefault("executor_config", limits.executor_config())
+        # Airflow itself reads a DAG's default arguments later, in the operator that all are made of.
+        given = {**(kwargs.get("default_args") or {}), **kwargs}
+        if limits.gpus and given.get("pool") and "pool_slots" not in given:
+            kwargs["pool_slots"] = limits.gpus
+        if limits.for_kubernetes() and runs_in_a_pod(given.get("executor"), runtime) and "executor_config" not in given:
+            kwargs["executor_config"] = limits.executor_config()
         super().__init__(resources=limits.for_airflow(), **kwargs)
         self._limits = limits
         self.runtime = runtime

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.definitions.operator_resources import Resources
 
 import docker
@@ -25,7 +26,7 @@ KUBERNETES = "airflow.providers.cncf.kubernetes.executors.kubernetes_executor.Ku
 
 
 def task(**arguments: Any) -> JobOperator:
-    return RunJobOperator(task_id="t", spec={"kind": "file_manifest"}, **{"resources": GIVEN, **arguments})
+    return RunJobOperator(spec={"kind": "file_manifest"}, **{"task_id": "t", "resources": GIVEN, **arguments})
 
 
 class RecordingClient(docker.APIClient):
@@ -80,6 +81,11 @@ def test_gpus_are_slots_of_a_pool() -> None:
     assert task(resources={"gpus": 3}, pool="gpu", pool_slots=1).pool_slots == 1
     assert task(resources={"gpus": 3}).pool_slots == 1
     assert task(resources={"cpus": 3}, pool="gpu").pool_slots == 1
+    with DAG("d", schedule=None, default_args={"pool": "gpu"}):
+        assert task(resources={"gpus": 3}).pool_slots == 3
+    with DAG("d", schedule=None, default_args={"pool": "gpu", "pool_slots": 2, "executor_config": {"a": 1}}):
+        assert task(resources={"gpus": 3}).pool_slots == 2
+        assert task(task_id="u", executor="KubernetesExecutor").executor_config == {"a": 1}
 
 
 def test_airflow_shows_them() -> None:
