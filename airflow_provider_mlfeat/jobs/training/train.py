@@ -68,8 +68,6 @@ class TrainModelResult(JobResult):
     :param test_pr_auc: on the test rows.
     :param test_logloss: on the test rows.
     :param already_trained: whether an earlier run had made this model.
-    :param run_id: of the MLflow run; empty without MLflow, and where the model was there already.
-    :param run_url: that run's page.
     :param run_id: the MLflow run of this training; empty without one.
     :param run_url: the run's page; empty where there is none.
     """
