@@ -85,7 +85,7 @@ class SplitWriter:
 
 
 class RowsFile:
-    """A parquet file whose row groups do not depend on the blocks that rows come in.
+    """A parquet file whose bytes do not depend on the blocks that rows come in.
 
     :param path: the file.
     :param schema: of the rows.
@@ -102,11 +102,15 @@ class RowsFile:
         self._rows += rows.num_rows
         while self._rows >= _GROUP_ROWS:
             table = pa.Table.from_batches(self._waiting)
-            self._writer.write_table(table.slice(0, _GROUP_ROWS), row_group_size=_GROUP_ROWS)
+            self._write(table.slice(0, _GROUP_ROWS))
             self._waiting, self._rows = table.slice(_GROUP_ROWS).to_batches(), self._rows - _GROUP_ROWS
 
     def close(self) -> None:
         """Complete the file."""
         if self._rows:
-            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=_GROUP_ROWS)
+            self._write(pa.Table.from_batches(self._waiting))
         self._writer.close()
+
+    def _write(self, group: pa.Table) -> None:
+        """In one piece: where pieces end, Parquet's writer may end a page, and the file's bytes would tell of them."""
+        self._writer.write_table(group.combine_chunks(), row_group_size=_GROUP_ROWS)
