@@ -22,7 +22,7 @@ from airflow_provider_mlfeat.engine.expressions import EvaluationContext, Evalua
 from airflow_provider_mlfeat.engine.pruning import references, renumber
 from airflow_provider_mlfeat.engine.strings import StringPool
 from airflow_provider_mlfeat.sql import plan
-from airflow_provider_mlfeat.sql.types import BIGINT, DataType, Kind
+from airflow_provider_mlfeat.sql.types import BIGINT, DATE, TIMESTAMP, DataType, Kind
 
 Mask = NDArray[np.uint8]
 
@@ -30,6 +30,7 @@ _WHERE = "_where"
 _MAXIMUM = np.int64(0x7FFFFFFFFFFFFFFF)
 # Whole numbers up to this are doubles, and so are sums of them: added in any order they come to the same.
 _EXACT = 1 << 53
+_TIMES = (DATE, TIMESTAMP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +195,36 @@ def why_without_parts(feature: plan.Feature, frame: plan.Frame) -> str:
         return f"{feature.function} has no parts"
     if frame.unit != "range" or frame.maxsize is not None:
         return "its window counts rows"
+    # LONG_WINDOWS takes no others, but a window that it does not name may have the same frame.
+    values = list(feature.arguments)
+    if feature.function.endswith(_WHERE) and not _is_comparison(values.pop()):
+        return "its condition is more than a column compared with a constant"
+    if not all(isinstance(value, plan.ColumnReference) for value in values):
+        return "it aggregates an expression"
     if name == "count":
         return ""
-    type_ = feature.arguments[0].type
+    type_ = values[0].type
     if name in ("sum", "avg") and type_.is_floating:
         return f"the order in which numbers of type {type_} are added decides their sum"
     if type_.kind is Kind.STRING:
         return "strings have no order among buckets"
     return ""
+
+
+def _is_comparison(condition: plan.Expression) -> bool:
+    """Whether a condition is about a column, which is no time, and a constant: no time zone matters then."""
+    if not isinstance(condition, plan.Call) or len(condition.arguments) != 2:
+        return False
+    sides = [_uncast(side) for side in condition.arguments]
+    kinds = {type(side) for side in sides}
+    return kinds == {plan.ColumnReference, plan.Literal} and not any(side.type in _TIMES for side in sides)
+
+
+def _uncast(expression: plan.Expression) -> plan.Expression:
+    """What is cast, as long as it is not to a time."""
+    while isinstance(expression, plan.Call) and expression.function == "cast" and expression.type not in _TIMES:
+        (expression,) = expression.arguments
+    return expression
 
 
 def parts_of(feature: plan.Feature) -> tuple[plan.FrameCall, ...]:

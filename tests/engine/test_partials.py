@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mlfeat.engine.partials import NotExactError, mean_of, parts_of, why_without_parts
+from airflow_provider_mlfeat.engine.partials import NotExactError, Summary, mean_of, parts_of, why_without_parts
 from airflow_provider_mlfeat.engine.request_long import LongFrame, long_frames
 from airflow_provider_mlfeat.sql.catalog import Catalog
 from airflow_provider_mlfeat.sql.planner import plan_query
@@ -37,6 +37,27 @@ def test_what_has_parts(call: str, reason: str) -> None:
     (feature,) = long.features
     assert why_without_parts(feature, long.frame) == reason
     assert bool(long.parts()) == (not reason)
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("sum(n + 1)", "it aggregates an expression"),
+        ("count(substr(s, 2))", "it aggregates an expression"),
+        ("avg_where(n, x > 1.5 and n > 2)", "its condition is more than a column compared with a constant"),
+        ("count_where(n, x > n)", "its condition is more than a column compared with a constant"),
+        ("count_where(n, at > timestamp(1000))", "its condition is more than a column compared with a constant"),
+        ("count_where(n, x > -1.5)", ""),
+        ("count_where(n, n > 1.5)", ""),
+    ],
+)
+def test_what_another_window_of_the_same_rows_computes(call: str, reason: str) -> None:
+    window = "(PARTITION BY k ORDER BY at ROWS_RANGE BETWEEN 1d PRECEDING AND CURRENT ROW)"
+    sql = f"SELECT count(*) OVER w AS f, {call} OVER v AS g FROM t WINDOW w AS {window}, v AS {window}"
+    (long,) = long_frames(plan_query(sql, CATALOG, mode="request", long_windows={"w": 1_000}))
+    assert [why_without_parts(feature, long.frame) for feature in long.features] == ["", reason]
+    # Whatever they are, a store can compute them.
+    Summary(long.parts(), long.schema)
 
 
 def test_windows_that_count_rows_have_none() -> None:
