@@ -25,7 +25,7 @@ def long_windows(statement: Deploy) -> dict[str, int]:
             suggestion = nearest_name(name, known)
             raise SqlNameError(f"LONG_WINDOWS names the unknown window '{name}'", statement.position, suggestion)
         match = re.fullmatch(r"(\d+)([smhd])", (time or _DEFAULT_BUCKET).lower())
-        if match is None:
+        if match is None or not int(match[1]):
             raise SqlError(f"the bucket '{time}' of LONG_WINDOWS is no time like '1d'", statement.position)
         buckets[window] = int(match[1]) * _MILLISECONDS[match[2]]
     return buckets

@@ -220,7 +220,11 @@ def test_long_windows() -> None:
     deploy = parse_statement(f"DEPLOY x OPTIONS (LONG_WINDOWS='W1:2h') SELECT sum(a) OVER w1 FROM t {window}")
     assert isinstance(deploy, s.Deploy)
     assert long_windows(deploy) == {"w1": 7_200_000}
-    for value, message in (("w2:1d", "LONG_WINDOWS names the unknown window 'w2'"), ("w1:soon", "the bucket 'soon'")):
+    for value, message in (
+        ("w2:1d", "LONG_WINDOWS names the unknown window 'w2'"),
+        ("w1:soon", "the bucket 'soon'"),
+        ("w1:0d", "the bucket '0d'"),
+    ):
         wrong = parse_statement(f"DEPLOY x OPTIONS (LONG_WINDOWS='{value}') SELECT sum(a) OVER w1 FROM t {window}")
         assert isinstance(wrong, s.Deploy)
         with pytest.raises(SqlError, match=message):
