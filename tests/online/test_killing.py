@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_mlfeat.errors import MlfeatError, UserError
+from airflow_provider_mlfeat.online.embedded import environment
 from airflow_provider_mlfeat.online.opening import StoreAddress, open_store
 from tests.online import killing, killing_long, shop
 
@@ -75,3 +77,27 @@ def test_a_store_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     file.write_bytes(whole)
     with open_store(address) as store:
         assert store.size().tables["purchase"] == {"all rows": 5_000}
+
+
+def test_a_store_that_lost_all_it_held_is_no_new_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_BIRTH_SECONDS", 0.2)
+    address = StoreAddress(path=str(tmp_path / "online"))
+    with open_store(address) as store:
+        shop.create(store)
+    (tmp_path / "online" / "data.mdb").write_bytes(b"")
+    with pytest.raises(UserError, match="is cut off: its file data.mdb is empty; restore the folder from a copy"):
+        open_store(address)
+    assert not (tmp_path / "online" / "data.mdb").stat().st_size
+
+
+def test_a_store_that_another_process_is_just_making(tmp_path: Path) -> None:
+    with open_store(StoreAddress(path=str(tmp_path / "made"))) as store:
+        shop.create(store)
+    file = tmp_path / "online" / "data.mdb"
+    file.parent.mkdir()
+    file.touch()
+    other = threading.Timer(0.2, file.write_bytes, [(tmp_path / "made" / "data.mdb").read_bytes()])
+    other.start()
+    with open_store(StoreAddress(path=str(file.parent))) as store:
+        assert ("", "purchase") in store.tables()
+    other.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ _FILE = "data.mdb"
 # Address space, not disk: the file grows with what is stored.
 _MAP_SIZE = 1 << 38
 _READERS = 1024
+# A process that makes a store writes the first pages right after the file is there.
+_BIRTH_SECONDS = 2.0
 _FORMAT_KEY, _FORMAT = b"format", b"1"
 _lock = threading.Lock()
 _open: dict[tuple[int, str], tuple[Environment, int]] = {}
@@ -34,6 +37,7 @@ class Environment:
         self.folder = folder
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            self._check_content()
             self.lmdb: Any = lmdb.open(
                 str(folder), max_dbs=16, map_size=_MAP_SIZE, max_readers=_READERS, meminit=False, readahead=False
             )
@@ -61,6 +65,16 @@ class Environment:
             self.lmdb.close()
             message = f"the online store in '{self.folder}' has format {found.decode()}, and this version reads"
             raise UserError(f"{message} {_FORMAT.decode()}: use a folder of its own and load the tables again")
+
+    def _check_content(self) -> None:
+        """LMDB would make a new store of a file that lost all it held. One that is just being made is empty briefly."""
+        deadline = time.monotonic() + _BIRTH_SECONDS
+        file = self.folder / _FILE
+        while file.exists() and not file.stat().st_size:
+            if time.monotonic() > deadline:
+                message = f"the online store in '{self.folder}' is cut off: its file {_FILE} is empty"
+                raise UserError(f"{message}; restore the folder from a copy, or move it away and load the tables again")
+            time.sleep(_BIRTH_SECONDS / 100)
 
     def _check_length(self) -> None:
         """Pages behind the end of a file that was cut off would kill the process that touches them."""
