@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_mlfeat.engine.history import MemoryHistory, Reach, widest
 from airflow_provider_mlfeat.engine.request import RequestProgram
+from airflow_provider_mlfeat.online.embedded import reader
+from airflow_provider_mlfeat.online.embedded.store import EmbeddedStore
 from airflow_provider_mlfeat.online.features import FeatureService
 from airflow_provider_mlfeat.online.store import Load, OnlineStore
 from tests.online import shop
@@ -103,3 +107,19 @@ def test_rows_beyond_the_reach_do_not_travel(store: OnlineStore) -> None:
     put(store, "purchase", *(("ann", 10 * number, 1.0, "hat") for number in range(500)), load=Load("all"))
     seen = FeatureService(store).explain("query", ("ann", 4_000, 1))["history"]
     assert [one["rows"] for one in seen] == [500 if store.is_local else 2]
+
+
+def test_a_service_keeps_nothing_of_requests_that_went_the_general_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_MOST_OBJECTS", 4)
+    with EmbeddedStore(tmp_path / "online") as store:
+        create(store)
+        sql = "SELECT who, sum(price * 2) OVER w AS s FROM purchase WINDOW w AS (PARTITION BY who ORDER BY at "
+        deployed(store, "doubled", sql + "ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)")
+        put(store, "purchase", ("ann", 1_000, 2.5, "hat"))
+        history: Any = store.history()
+        program = RequestProgram(plan(sql + "ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)"), history)
+        for _ in range(20):
+            assert program.answer(("ann", 2_000, 1.0, "cap")) == [("ann", 7.0)]
+        assert 0 < len(history._by_object) <= 4

@@ -46,6 +46,7 @@ _REMEMBERED_ROWS = 1_000_000
 # So many strings keep their place in the order of strings.
 _MOST_LABELLED = 2_000_000
 _MOST_INDEXES = 10_000
+_MOST_OBJECTS = 10_000
 
 
 class _ReadSeries:
@@ -203,6 +204,9 @@ class EmbeddedHistory:
         # A program looks up by the same few objects: finding them by what they are would cost more than the look-up.
         found = self._by_object.get(id(series))
         if found is None:
+            # What is computed the general way names its series anew for each request.
+            if len(self._by_object) >= _MOST_OBJECTS:
+                self._by_object = {}
             found = self._by_object[id(series)] = series, self._series[series]
         return found[1]
 
