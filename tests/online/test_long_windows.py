@@ -9,10 +9,12 @@ from uuid import uuid4
 
 import pytest
 
+from airflow_provider_mlfeat.errors import TransientError
 from airflow_provider_mlfeat.online.deploying import Deployed, deploy, drop
 from airflow_provider_mlfeat.online.embedded import writer
 from airflow_provider_mlfeat.online.features import FeatureService
 from airflow_provider_mlfeat.online.opening import StoreAddress, open_store
+from airflow_provider_mlfeat.online.redis import buckets
 from airflow_provider_mlfeat.online.redis import store as redis_store
 from airflow_provider_mlfeat.online.rows import RowReader
 from airflow_provider_mlfeat.online.store import Load, OnlineStore
@@ -204,3 +206,42 @@ def test_a_writer_that_dies_before_it_settles(redis_store_port: int, monkeypatch
         compare(store, chance, range(20, 90))
         put(store, *(random_row(chance, 59) for _ in range(9)))
         compare(store, chance, range(20, 90))
+
+
+def test_a_put_that_fails_is_taken_back(redis_store_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = StoreAddress(host="127.0.0.1", port=redis_store_port, key_prefix=uuid4().hex)
+    chance = random.Random(7)
+    with open_store(address) as store:
+        deploy_event(store, "plain", FRAMES["all"], is_long=False)
+        deploy_event(store, "long", FRAMES["all"])
+        put(store, *(random_row(chance, chance.choice(range(20, 60))) for _ in range(50)), load=Load("first"))
+        before, rows = store.size().tables, [random_row(chance, chance.choice(range(20, 60))) for _ in range(20)]
+
+        def fail(*arguments: Any) -> None:
+            buckets.settle(*arguments)
+            raise TransientError("Redis is away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(redis_store, "settle", fail)
+            with pytest.raises(TransientError, match="is away"):
+                put(store, *rows)
+        assert store.size().tables == before
+        compare(store, chance, range(20, 90))
+        put(store, *rows)
+        assert [*store.size().tables["event"].values()] == [70]
+        compare(store, chance, range(20, 90))
+
+
+def test_another_window_of_the_same_rows_computes_what_has_no_parts(store: OnlineStore) -> None:
+    store.create_table(EVENT)
+    window = f"(PARTITION BY who ORDER BY at {FRAMES['a day']})"
+    sql = (
+        "SELECT sum(small) OVER w AS a, sum(small + amount) OVER v AS b, count_where(small, date(at) = day) OVER v AS c"
+        f" FROM event WINDOW w AS {window}, v AS {window}"
+    )
+    for name, long in (("plain", {}), ("long", {"w": 7 * HOUR})):
+        plan = plan_query(sql, Catalog([EVENT]), mode="request", long_windows=long)
+        deploy(store, name, sql, plan, options={"long_windows": "w:7h"} if long else {})
+    chance = random.Random(8)
+    put(store, *(random_row(chance, chance.choice(range(20, 60))) for _ in range(80)))
+    compare(store, chance, range(20, 90))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from airflow_provider_mlfeat.errors import TransientError, UserError
 from airflow_provider_mlfeat.online.features import FeatureService
 from airflow_provider_mlfeat.online.opening import StoreAddress, open_store
+from airflow_provider_mlfeat.online.redis import store as redis_store
+from airflow_provider_mlfeat.online.redis import writer
 from airflow_provider_mlfeat.online.redis.client import open_client
 from airflow_provider_mlfeat.online.redis.store import RedisStore
 from tests.hooks.conftest import SECRET, free_port, process
@@ -136,3 +139,35 @@ def test_a_change_that_somebody_else_was_faster_with_is_made_again(redis_store_p
         one.documents.change(edit)
         assert seen == [[], ["b"]]
         assert sorted(other.documents.read().list("")) == ["a", "b"]
+
+
+def test_a_put_that_fails_in_the_middle_can_be_made_again(
+    redis_store_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(StoreAddress(host="127.0.0.1", port=redis_store_port, key_prefix=uuid4().hex)) as store:
+        shop.create(store)
+        shop.deployed(store, "sums", shop.SUMS)
+        shop.deployed(store, "cross", shop.CROSS)
+        shop.put(store, "purchase", ("ann", 18_000, 1.0, "hat"))
+        rows = [("ann", 19_000, 2.5, "hat"), ("bob", 19_000, 9.0, "cap"), ("ann", 19_000, 4.0, "cap")]
+        service, before = FeatureService(store), store.size().tables
+        assert len(before["purchase"]) == 2
+        seen: list[Any] = []
+
+        def fail(*arguments: Any) -> list[bytes]:
+            if seen:
+                # Somebody reads what was written so far.
+                seen.append(service.features("cross", ("ann", 20_000, 1)))
+                raise TransientError("Redis is away")
+            seen.append(None)
+            return writer.write_series(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(redis_store, "write_series", fail)
+            with pytest.raises(TransientError, match="is away"):
+                shop.put(store, "purchase", *rows)
+        assert len(seen) == 2
+        assert store.size().tables == before
+        assert service.features("cross", ("ann", 20_000, 0)) == ("ann", "hat")
+        assert shop.put(store, "purchase", *rows) == 3
+        assert service.features("sums", ("ann", 20_000, 1)) == ("ann", 7.5, 3, "hat,cap", None)

@@ -38,6 +38,18 @@ for bucket in pairs(seen) do
   redis.call('HSET', KEYS[3], bucket, ARGV[2])
 end
 """
+# Take away rows again that there are: the span of a bucket, a token, then score and member of each.
+_TAKE = """
+local span = tonumber(ARGV[1])
+for place = 3, #ARGV, 2 do
+  if redis.call('ZREM', KEYS[1], ARGV[place + 1]) == 1 then
+    local score = tonumber(ARGV[place])
+    local bucket = (score - math.fmod(score, span)) / span
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], bucket, bucket)
+    redis.call('HSET', KEYS[3], bucket, ARGV[2])
+  end
+end
+"""
 # Take away the rows before a score, the buckets before the one that it lies in, and what that one came to.
 _TRIM = """
 local bound, span = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -105,8 +117,17 @@ def put_rows(pipeline: Any, key: bytes, scores: Mapping[bytes, int], buckets: Bu
     :param scores: the score of each member.
     :param buckets: what the series keeps.
     """
+    _change_rows(pipeline, _PUT, key, scores, buckets)
+
+
+def take_rows(pipeline: Any, key: bytes, scores: Mapping[bytes, int], buckets: Buckets) -> None:
+    """Have rows taken away again; see ``put_rows``."""
+    _change_rows(pipeline, _TAKE, key, scores, buckets)
+
+
+def _change_rows(pipeline: Any, script: str, key: bytes, scores: Mapping[bytes, int], buckets: Buckets) -> None:
     rows = [text for member, score in scores.items() for text in (score, member)]
-    pipeline.execute_command("EVAL", _PUT, 3, *_keys(key), buckets.span, secrets.token_bytes(8), *rows)
+    pipeline.execute_command("EVAL", script, 3, *_keys(key), buckets.span, secrets.token_bytes(8), *rows)
 
 
 def trim_rows(pipeline: Any, key: bytes, bound: int, buckets: Buckets) -> None:

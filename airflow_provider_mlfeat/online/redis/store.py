@@ -7,6 +7,7 @@ has them in one place.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from airflow_provider_mlfeat.engine.encoding import Bits
 from airflow_provider_mlfeat.engine.history import block_rows
 from airflow_provider_mlfeat.engine.rows import Rows, stack
 from airflow_provider_mlfeat.engine.strings import StringPool
-from airflow_provider_mlfeat.errors import TransientError, UserError
+from airflow_provider_mlfeat.errors import MlfeatError, TransientError, UserError
 from airflow_provider_mlfeat.online.documents import Draft
 from airflow_provider_mlfeat.online.events import REMEMBERED_EVENTS, check_events, event_key
 from airflow_provider_mlfeat.online.opening import StoreAddress
@@ -28,7 +29,7 @@ from airflow_provider_mlfeat.online.redis.client import open_client, redis_error
 from airflow_provider_mlfeat.online.redis.documents import RedisDocuments
 from airflow_provider_mlfeat.online.redis.packing import Packing
 from airflow_provider_mlfeat.online.redis.reader import RedisHistory
-from airflow_provider_mlfeat.online.redis.writer import write_series
+from airflow_provider_mlfeat.online.redis.writer import remove_rows, write_series
 from airflow_provider_mlfeat.online.retaining import ANY_REQUEST, LIVE_REQUESTS, Horizon
 from airflow_provider_mlfeat.online.series import Need, Series, TableName
 from airflow_provider_mlfeat.online.store import (
@@ -208,7 +209,14 @@ class RedisStore(OnlineStore):
             return self._put_events(table, rows, events)
         with redis_errors(self.address):
             first = self.client.incrby(self._key(table, b"arrivals"), rows.length) - rows.length
-        self._write_all(table, rows, np.arange(first, first + rows.length), LIVE_REQUESTS)
+        arrivals = np.arange(first, first + rows.length)
+        try:
+            self._write_all(table, rows, arrivals, LIVE_REQUESTS)
+        except Exception:
+            # Nobody can name these rows again: whoever puts them once more would have them twice.
+            with contextlib.suppress(MlfeatError):
+                self._take_away(table, rows, arrivals)
+            raise
         return rows.length
 
     def _put_load(self, table: StoredTable, rows: Rows, load: Load) -> int:
@@ -282,6 +290,19 @@ class RedisStore(OnlineStore):
             table = self._current(table)
             if all(series.number in written for series in table.series):
                 return
+
+    def _take_away(self, table: StoredTable, rows: Rows, arrivals: Bits) -> None:
+        """Take rows away again that were written to some series, as far as Redis can be reached."""
+        for series in dict.fromkeys((*table.series, *self._current(table).series)):
+            prefix = self.series_prefix(series)
+            for start in range(0, rows.length, _BATCH):
+                stop = min(start + _BATCH, rows.length)
+                part = rows.slice(start, stop)
+                with redis_errors(self.address):
+                    remove_rows(self.client, prefix, series, table.schema, part, arrivals[start:stop])
+        with redis_errors(self.address):
+            # Whoever has read them reads anew.
+            self.client.incr(self.written_key(table))
 
     def _write(self, table: StoredTable, series: Series, rows: Rows, arrivals: Bits, horizon: Horizon) -> None:
         keys: set[bytes] = set()

@@ -13,7 +13,7 @@ import numpy as np
 from airflow_provider_mlfeat.engine.encoding import Bits
 from airflow_provider_mlfeat.engine.rows import Rows
 from airflow_provider_mlfeat.engine.strings import StringPool
-from airflow_provider_mlfeat.online.redis.buckets import EXACT, put_rows, trim_rows
+from airflow_provider_mlfeat.online.redis.buckets import EXACT, put_rows, take_rows, trim_rows
 from airflow_provider_mlfeat.online.redis.packing import Packing
 from airflow_provider_mlfeat.online.redis.reader import record_key
 from airflow_provider_mlfeat.online.retaining import Horizon, kept_places
@@ -38,13 +38,7 @@ def write_series(
     names = [column.name for column in schema]
     order_column = None if series.order is None else names.index(series.order)
     packing = Packing(schema, order_column)
-    members, order = packing.pack(rows, arrivals)
-    by_key: dict[bytes, dict[bytes, int]] = {}
-    values = [rows.columns[names.index(name)].to_values() for name in series.keys]
-    keys = [record_key(prefix, value) for value in zip(*values, strict=True)] if values else [record_key(prefix, ())]
-    for place, member in enumerate(members):
-        key = keys[place] if values else keys[0]
-        by_key.setdefault(key, {})[member] = int(order[place]) if order_column is not None else 0
+    by_key = _by_key(prefix, series, names, packing, rows, arrivals)
     pipeline = client.pipeline(transaction=False)
     for key, scores in by_key.items():
         if series.buckets is None:
@@ -61,6 +55,33 @@ def write_series(
         is_time = schema[order_column].type.kind is Kind.TIMESTAMP
         _trim_by_order(client, series, list(by_key), horizon, is_time)
     return list(by_key)
+
+
+def remove_rows(client: Any, prefix: bytes, series: Series, schema: Schema, rows: Rows, arrivals: Bits) -> None:
+    """Take rows away again, those of them that are there; see ``write_series``."""
+    names = [column.name for column in schema]
+    packing = Packing(schema, None if series.order is None else names.index(series.order))
+    pipeline = client.pipeline(transaction=False)
+    for key, scores in _by_key(prefix, series, names, packing, rows, arrivals).items():
+        if series.buckets is None:
+            pipeline.zrem(key, *scores)
+        else:
+            take_rows(pipeline, key, scores, series.buckets)
+    pipeline.execute()
+
+
+def _by_key(
+    prefix: bytes, series: Series, names: list[str], packing: Packing, rows: Rows, arrivals: Bits
+) -> dict[bytes, dict[bytes, int]]:
+    """The members of rows with their scores, by the keys of Redis that they go to."""
+    members, order = packing.pack(rows, arrivals)
+    found: dict[bytes, dict[bytes, int]] = {}
+    values = [rows.columns[names.index(name)].to_values() for name in series.keys]
+    keys = [record_key(prefix, value) for value in zip(*values, strict=True)] if values else [record_key(prefix, ())]
+    for place, member in enumerate(members):
+        key = keys[place] if values else keys[0]
+        found.setdefault(key, {})[member] = int(order[place]) if series.order is not None else 0
+    return found
 
 
 def _trim_by_arrival(client: Any, series: Series, packing: Packing, names: list[str], keys: list[bytes]) -> None:
