@@ -17,6 +17,7 @@ from airflow_provider_mlfeat.serving import releases
 from airflow_provider_mlfeat.serving.releases import Service
 from tests.serving import shops
 from tests.serving.conftest import Serve
+from tests.serving.test_server import until
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -90,3 +91,16 @@ def test_a_server_lets_go_of_what_was_taken_back(store: EmbeddedStore, plan_id: 
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert status == 404
+
+
+def test_a_server_forgets_that_a_release_failed_that_was_taken_back(
+    store: EmbeddedStore, plan_id: str, serve: Serve
+) -> None:
+    lost = releases.ModelReference("m", "1", "/nowhere", "f" * 64)
+    release = shops.release(store, plan_id, lost)
+    client = serve()
+    until(lambda: "default" in client.get("/services").json()["failures"])
+    assert client.get("/ready").status_code == 503
+    releases.take_back(store.documents, release.number, Service("default"))
+    until(lambda: client.get("/ready").status_code == 200)
+    assert client.get("/services").json()["failures"] == {}

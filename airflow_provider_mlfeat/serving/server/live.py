@@ -171,6 +171,7 @@ class Live:
                 old = self._live.get(name)
                 if service.live is None:
                     self._retire(self._live.pop(name, None))
+                    self.failures.pop(name, None)
                     self._metrics.live.labels(name).set(0)
                     continue
                 release = releases.get_release(self.store.documents, name, service.live)

@@ -59,7 +59,8 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         os.kill(int(path.stem), 0)
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        # Its number may be that of somebody else's process by now.
         return None
     return found
 
