@@ -16,8 +16,8 @@ def test_blocks_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Groups are long enough for several pages, which Parquet's writer may end where a piece of its input ends."""
     monkeypatch.setattr(writing, "_GROUP_ROWS", 50_000)
     generator, rows = np.random.default_rng(1), 120_000
-    numbers = pa.array(generator.integers(0, 9, rows), mask=generator.random(rows) < 0.1)
-    table = pa.table({"value": generator.random(rows), "text": numbers.cast(pa.string()), "number": numbers})
+    texts = [f"user-{one}-{'y' * (one % 40)}" for one in generator.integers(0, rows, rows).tolist()]
+    table = pa.table({"value": generator.random(rows), "text": texts})
     written = set()
     for block in (rows, 30_001, 777):
         path = tmp_path / f"{block}.parquet"
