@@ -99,6 +99,13 @@ def test_rows_that_no_bucket_stands_for(sql: str, reason: str) -> None:
     assert place == sql.index("WINDOW w") + len("WINDOW ") + 1
 
 
+def test_a_window_of_a_sub_query_is_another_one() -> None:
+    inner = (
+        f"(SELECT id, key, ts, sum(big) OVER v AS a, sum(big) OVER w AS b FROM t WINDOW v AS (PARTITION BY id {FRAME})"
+    )
+    assert long(f"SELECT a, b FROM {inner}, w AS (PARTITION BY key {FRAME})) {W}") == ()
+
+
 def test_buckets_are_no_part_of_the_identity() -> None:
     sql = f"SELECT sum(big) OVER w FROM t {W}"
     plain, bucketed = plan(sql), plan(sql, long_windows={"w": DAY})

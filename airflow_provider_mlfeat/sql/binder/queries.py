@@ -250,7 +250,8 @@ class SelectBinder(QueryBinder):
         lookup = WindowLookup(named, definitions)
         binder = WindowedBinder(self.session, self._scope(source), lookup, features)
         items = self._items(source, binder, binder.item)
-        for window in clause:
+        # LONG_WINDOWS names windows of the statement itself; one of a sub-query may have the same name.
+        for window in clause if self._node.find_ancestor(exp.Select) is None else ():
             self._note_long(window.this, named, features, source.relation)
         return _project(features.relation(), items)
 
