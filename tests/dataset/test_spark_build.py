@@ -167,6 +167,24 @@ def test_a_mistake_on_a_worker_is_one_sentence(
     assert not list(tmp_path.glob("*out*"))
 
 
+@pytest.mark.parametrize(
+    ("schema", "path", "message"),
+    [
+        ({"a": pa.uint32()}, "x", "column 'a' is uint32, which Spark does not read; take engine 'batch'"),
+        ({"a": pa.timestamp("ns", "UTC")}, "x", "column 'a' is timestamp.ns, tz=UTC., which Spark does not read"),
+        ({"a.b": pa.int8()}, "x", "Spark does not find column 'a.b' because of its point"),
+        ({"a": pa.int8(), "b": pa.int8(), "A": pa.int8()}, "x", "columns 'a' and 'A' have one name for Spark"),
+        ({"a": pa.int8()}, "x/y [1].parquet", "Spark takes 'x/y .1..parquet' for a pattern"),
+    ],
+)
+def test_what_spark_does_not_read_is_told(schema: dict[str, pa.DataType], path: str, message: str) -> None:
+    from airflow_provider_mlfeat.jobs.dataset.spark import check_readable
+
+    check_readable(pa.schema({"b": pa.timestamp("us"), "c": pa.int64()}), ["/a b/c%20.parquet"])
+    with pytest.raises(UserError, match=message):
+        check_readable(pa.schema(schema), ["a", path])
+
+
 def test_a_pass_that_finds_moments_needs_no_order() -> None:
     from airflow_provider_mlfeat.dataset.moments import MomentsPass
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,8 @@ log = logging.getLogger("mlfeat.job")
 # Below the dataset's folder while it is made.
 PARTS_FOLDER = ".parts"
 BLOCK_ROWS = 1 << 20
+# What a path of Hadoop's means a pattern by.
+_PATTERN = re.compile(r"[\[\]{}*?]")
 _BATCH_ROWS, _BATCH_BYTES = 1 << 16, 64 << 20
 
 
@@ -53,6 +56,7 @@ class SparkWalker:
     def __init__(self, spark: Any, source: Source, paths: Sequence[str], folder: Path, progress: BuildProgress) -> None:
         self._spark, self._source, self._paths = spark, source, list(paths)
         self._folder, self._progress = folder, progress
+        check_readable(source.schema, self._paths)
         spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(_BATCH_ROWS))
         spark.conf.set("spark.sql.execution.arrow.maxBytesPerBatch", str(_BATCH_BYTES))
         if needs_package(spark):
@@ -180,6 +184,21 @@ class SparkWalker:
 
         with running(self._spark, report):
             yield
+
+
+def check_readable(schema: pa.Schema, paths: Sequence[str]) -> None:
+    """Raise UserError for what this process reads and Spark does not."""
+    seen: dict[str, str] = {}
+    for one in schema:
+        if pa.types.is_unsigned_integer(one.type) or (pa.types.is_timestamp(one.type) and one.type.unit == "ns"):
+            raise UserError(f"column '{one.name}' is {one.type}, which Spark does not read; take engine 'batch'")
+        if "." in one.name:
+            raise UserError(f"Spark does not find column '{one.name}' because of its point; take engine 'batch'")
+        if (other := seen.setdefault(one.name.lower(), one.name)) != one.name:
+            raise UserError(f"columns '{other}' and '{one.name}' have one name for Spark; take engine 'batch'")
+    for path in paths:
+        if _PATTERN.search(path):
+            raise UserError(f"Spark takes '{path}' for a pattern because of its brackets or stars; take engine 'batch'")
 
 
 def _plain(name: str) -> str:
