@@ -10,7 +10,7 @@ from airflow_provider_mlfeat.errors import UserError
 from airflow_provider_mlfeat.serving.parity.compare import Parity, compare
 from airflow_provider_mlfeat.serving.parity.replay import Answers
 from airflow_provider_mlfeat.sql.plan import Column
-from airflow_provider_mlfeat.sql.types import BIGINT
+from airflow_provider_mlfeat.sql.types import BIGINT, STRING
 
 SCHEMA = (Column("id", BIGINT), Column("value", BIGINT))
 Rows = list[tuple[int, int]]
@@ -39,3 +39,13 @@ def test_a_key_has_to_tell_rows_apart() -> None:
         compared([(1, 5), (1, 6)], [(1, 5), (1, 6)], key="id")
     with pytest.raises(UserError, match="no column 'other'"):
         compared([(1, 5)], [(1, 5)], key="other")
+
+
+def test_a_key_of_strings_that_are_kept_in_a_dictionary() -> None:
+    features = pa.table({"id": pa.array(["a", "b"]).dictionary_encode(), "value": [5, 6]})
+    schema = (Column("id", STRING), Column("value", BIGINT))
+    answers = Answers(np.arange(2), [("b", 6), ("a", 5)])
+    assert compare(schema, answers, features, 2, key="id").mismatches == 0
+    twice = pa.table({"id": pa.array(["a", "a"]).dictionary_encode(), "value": [5, 6]})
+    with pytest.raises(UserError, match="column 'id' cannot tell rows apart"):
+        compare(schema, answers, twice, 2, key="id")

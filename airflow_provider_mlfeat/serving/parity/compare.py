@@ -219,6 +219,8 @@ def _key_of(features: pa.Table) -> str:
 
 
 def _tells_apart(column: pa.ChunkedArray) -> bool:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     return bool(pc.count_distinct(column, mode="all").as_py() == len(column))
 
 
