@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_mlfeat.errors import CancelledError, TransientError, UserError
 from airflow_provider_mlfeat.jobs.cancellation import Cancellation
 from airflow_provider_mlfeat.jobs.run import parse_spec, run
+from airflow_provider_mlfeat.jobs.serving.server import ServerPlace
 from airflow_provider_mlfeat.online.embedded.store import EmbeddedStore
 from airflow_provider_mlfeat.serving import releases
 from airflow_provider_mlfeat.serving.releases import Service
@@ -104,3 +105,12 @@ def test_a_server_forgets_that_a_release_failed_that_was_taken_back(
     releases.take_back(store.documents, release.number, Service("default"))
     until(lambda: client.get("/ready").status_code == 200)
     assert client.get("/services").json()["failures"] == {}
+
+
+def test_a_server_that_does_not_tell_of_its_workers(
+    closed: None, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ServerPlace, "ask", lambda *arguments: {"services": [], "failures": {}})
+    with pytest.raises(UserError, match=f"{NOBODY} does not tell what its workers answer with"):
+        switch(tmp_path, model, urls=[NOBODY])
+    assert service(tmp_path) == Service("default")

@@ -81,6 +81,8 @@ class ServerPlace(Document):
             return str(error)
         from airflow_provider_mlfeat.serving.server.workers import missing
 
+        if not isinstance(said, dict) or "workers" not in said:
+            raise UserError(f"{url} does not tell what its workers answer with: is it a server of this version?")
         # One worker answers, and tells of all of them.
         reasons = missing(said["workers"], release.service, release.number)
         return reasons[0] if reasons else ""
