@@ -2,7 +2,7 @@
 
 Not the archive that a feature query ships: that one holds compiled kernels, which have to lie in a folder and take a
 compilation to make, and its first lines travel by value to find that folder. A task of a dataset travels as an object,
-whose module Python has to find before any line of it runs: a zip file on the workers' path does that, and is made at once.
+whose module Python has to find before any line of it runs: a zip file on the workers' path does that.
 """
 
 from __future__ import annotations
