@@ -33,8 +33,8 @@ class ExactMoments:
             if np.abs(part).max(initial=0.0) > _LARGEST:
                 self._is_huge = True
                 continue
-            # The square of a number of two halves, in three products that fit into a float64: the upper half is rounded,
-            # so that the lower one, with its sign, has a bit less.
+            # The square of a number of two halves, in three products that fit into a float64: the upper half is
+            # rounded, so that the lower one, with its sign, has a bit less.
             rounded = part.view(np.uint64) + np.uint64(1 << (_HALF - 1))
             high = (rounded >> np.uint64(_HALF) << np.uint64(_HALF)).view(np.float64)
             low = part - high

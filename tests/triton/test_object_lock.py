@@ -71,5 +71,7 @@ def test_who_could_not_renew_its_lock_writes_no_state(folder: str, monkeypatch: 
                 TransientError, match=r"0/state.json' is not written: the roll-out's lock was not renewed"
             ):
                 place.write("0/state.json", "mine again")
+            with pytest.raises(TransientError, match="/7' is not removed: the roll-out's lock was not renewed"):
+                place.drop(7)
     assert place.read("0/state.json") == "theirs"
     place.write("0/state.json", "later")

@@ -160,11 +160,7 @@ class ObjectPlace:
                 return None
 
     def write(self, name: str, text: str) -> None:
-        if self._has_lapsed():
-            raise TransientError(
-                f"'{self.uri}/{name}' is not written: the roll-out's lock was not renewed for {_STALE_SECONDS:g} s, "
-                "and another roll-out may have begun"
-            )
+        self._require_lock(f"'{self.uri}/{name}' is not written")
         with self._explained("writing", name), self._system.open_output_stream(name) as stream:
             stream.write(text.encode())
 
@@ -189,6 +185,7 @@ class ObjectPlace:
                 self._upload(path, f"{version}/{path.name}")
 
     def drop(self, version: int) -> None:
+        self._require_lock(f"'{self.uri}/{version}' is not removed")
         # Without its manifest it is no version any more.
         for name in sorted(self.names(str(version)), key=lambda name: not name.endswith(VERSION_MANIFEST)):
             self.remove(name)
@@ -271,6 +268,12 @@ class ObjectPlace:
             with contextlib.suppress(MlfeatError):
                 self._sign(token)
                 self._renewed = time.monotonic()
+
+    def _require_lock(self, undone: str) -> None:
+        if self._has_lapsed():
+            raise TransientError(
+                f"{undone}: the roll-out's lock was not renewed for {_STALE_SECONDS:g} s, and another one may have begun"
+            )
 
     def _has_lapsed(self) -> bool:
         return self._renewed is not None and time.monotonic() - self._renewed > _STALE_SECONDS
