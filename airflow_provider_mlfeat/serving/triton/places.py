@@ -272,7 +272,7 @@ class ObjectPlace:
     def _require_lock(self, undone: str) -> None:
         if self._has_lapsed():
             raise TransientError(
-                f"{undone}: the roll-out's lock was not renewed for {_STALE_SECONDS:g} s, and another one may have begun"
+                f"{undone}: the roll-out's lock was not renewed for {_STALE_SECONDS:g} s, another one may have begun"
             )
 
     def _has_lapsed(self) -> bool:
