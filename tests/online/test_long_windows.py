@@ -245,3 +245,26 @@ def test_another_window_of_the_same_rows_computes_what_has_no_parts(store: Onlin
     chance = random.Random(8)
     put(store, *(random_row(chance, chance.choice(range(20, 60))) for _ in range(80)))
     compare(store, chance, range(20, 90))
+
+
+@pytest.mark.parametrize("start", [10**18, 2**53 - 50_000, 2**62])
+def test_times_so_large_that_doubles_do_not_tell_them_apart(store: OnlineStore, start: int) -> None:
+    columns = {"who": "string", "at": "bigint", "amount": "bigint"}
+    definition = TableDefinition(
+        "", "tick", tuple(ColumnDefinition(name, parse_type(kind)) for name, kind in columns.items())
+    )
+    store.create_table(definition)
+    window = "(PARTITION BY who ORDER BY at ROWS_RANGE BETWEEN 30000 PRECEDING AND CURRENT ROW)"
+    sql = (
+        f"SELECT sum(amount) OVER w AS a, avg(amount) OVER w AS b, count(*) OVER w AS c FROM tick WINDOW w AS {window}"
+    )
+    for name, long in (("plain", {}), ("long", {"w": 1_000})):
+        plan = plan_query(sql, Catalog([definition]), mode="request", long_windows=long)
+        deploy(store, name, sql, plan, options={"long_windows": "w:1s"} if long else {})
+    table, rows = store.table("", "tick"), [("ann", start + 370 * number, number) for number in range(300)]
+    store.put(table, RowReader.of_table(definition).table(rows[:-3]), load=Load("all"))
+    for row in rows[-3:]:
+        store.put(table, RowReader.of_table(definition).table([row]))
+    service = FeatureService(store)
+    for time in (start + 370 * 300, start + 100_001):
+        assert service.features("long", ("ann", time, 1)) == service.features("plain", ("ann", time, 1))

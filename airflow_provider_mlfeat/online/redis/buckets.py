@@ -25,13 +25,14 @@ EXACT = 1 << 53
 _NUMBER_BYTES = 8
 _SETTLED_AT_ONCE = 100
 
+# Rows whose scores are not exact are in no bucket: who asks for such times reads all rows.
 # Add rows: the span of a bucket, a token, then score and member of each row.
 _PUT = """
 local span, seen = tonumber(ARGV[1]), {}
 for place = 3, #ARGV, 2 do
   local score = tonumber(ARGV[place])
   redis.call('ZADD', KEYS[1], ARGV[place], ARGV[place + 1])
-  seen[(score - math.fmod(score, span)) / span] = true
+  if score < 2^53 then seen[(score - math.fmod(score, span)) / span] = true end
 end
 for bucket in pairs(seen) do
   redis.call('ZREMRANGEBYSCORE', KEYS[2], bucket, bucket)
@@ -42,8 +43,8 @@ end
 _TAKE = """
 local span = tonumber(ARGV[1])
 for place = 3, #ARGV, 2 do
-  if redis.call('ZREM', KEYS[1], ARGV[place + 1]) == 1 then
-    local score = tonumber(ARGV[place])
+  local score = tonumber(ARGV[place])
+  if redis.call('ZREM', KEYS[1], ARGV[place + 1]) == 1 and score < 2^53 then
     local bucket = (score - math.fmod(score, span)) / span
     redis.call('ZREMRANGEBYSCORE', KEYS[2], bucket, bucket)
     redis.call('HSET', KEYS[3], bucket, ARGV[2])
@@ -56,7 +57,7 @@ local bound, span = tonumber(ARGV[1]), tonumber(ARGV[2])
 if redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1]) == 0 then return end
 local cut = (bound - math.fmod(bound, span)) / span
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', cut)
-redis.call('HSET', KEYS[3], cut, ARGV[3])
+if bound < 2^53 then redis.call('HSET', KEYS[3], cut, ARGV[3]) end
 for _, bucket in ipairs(redis.call('HKEYS', KEYS[3])) do
   if tonumber(bucket) < cut then redis.call('HDEL', KEYS[3], bucket) end
 end
