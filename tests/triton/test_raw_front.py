@@ -211,6 +211,7 @@ def test_a_version_without_a_front_takes_it_away(make: Make, trained: list[Serve
         (lambda row: row.pop("city"), "the row lacks column 'city', which the encoder reads"),
         (lambda row: row.update(price="dear"), "column 'price' takes float, not 'dear'"),
         (lambda row: row.update(city=3), "column 'city' takes string, not 3"),
+        (lambda row: row.update(price=10**400), "column 'price': the value is beyond all numbers of its type"),
     ],
 )
 def test_rows_that_do_not_fit(make: Make, trained: list[ServedModel], change: Any, message: str) -> None:
@@ -221,7 +222,12 @@ def test_rows_that_do_not_fit(make: Make, trained: list[ServedModel], change: An
     change(row)
     with pytest.raises(UserError, match=message):
         client.infer(rollout.name + "_raw", {"FEATURES": np.array([[json.dumps(row)]], dtype=object)})
-    for text, told in (("{", "a row is no JSON"), ("[1]", "a row is a JSON object with the features by name")):
+    mistakes = {
+        "{": "a row is no JSON",
+        "[1]": "a row is a JSON object with the features by name",
+        "[" * 100_000: "recursion",
+    }
+    for text, told in mistakes.items():
         with pytest.raises(UserError, match=told):
             client.infer(rollout.name + "_raw", {"FEATURES": np.array([[text]], dtype=object)})
 
