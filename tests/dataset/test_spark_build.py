@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,21 @@ def test_what_spark_does_not_read_is_told(schema: dict[str, pa.DataType], path: 
     check_readable(pa.schema({"b": pa.timestamp("us"), "c": pa.int64()}), ["/a b/c%20.parquet"])
     with pytest.raises(UserError, match=message):
         check_readable(pa.schema(schema), ["a", path])
+
+
+def test_a_file_with_the_name_that_another_has_as_an_address(tmp_path: Path) -> None:
+    from airflow_provider_mlfeat.jobs.dataset.spark import SparkWalker
+
+    paths = [str(tmp_path / name) for name in ("a b.parquet", "a%20b.parquet")]
+    for rows, path in enumerate(paths, start=3):
+        pq.write_table(pa.table({"x": range(rows)}), path)
+    session: Any = SimpleNamespace(
+        conf=SimpleNamespace(set=lambda *_: None), sparkContext=SimpleNamespace(master="local[1]")
+    )
+    source = Source(7, ds.dataset(paths, format="parquet"), {})
+    walker = SparkWalker(session, source, paths, tmp_path, Stages())
+    assert walker._start(f"file://{tmp_path}/a%20b.parquet") == 0
+    assert walker._start(f"file://{tmp_path}/a%2520b.parquet") == 3
 
 
 def test_a_pass_that_finds_moments_needs_no_order() -> None:

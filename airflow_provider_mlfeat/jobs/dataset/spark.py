@@ -160,7 +160,8 @@ class SparkWalker:
         return found.frame, p.Numbering(ROW_COLUMN, FILE_COLUMN, starts)
 
     def _start(self, uri: str) -> int:
-        for name in (_plain(uri), _plain(unquote(uri))):
+        # Spark writes addresses with %20 for a blank. As it stands, one may be the name of another file.
+        for name in (_plain(unquote(uri)), _plain(uri)):
             if name in self._starts:
                 return self._starts[name]
         raise UserError(f"Spark read {uri}, which is none of the files that the dataset is made of")
