@@ -37,20 +37,31 @@ ROWS, SHARD_ROWS, BLOCK_ROWS = 6_000, 900, 1_300
 FILES = {"c.parquet": 2_500, "a b.parquet": 3_100, "b.parquet": 400}
 
 
+SETTINGS = {
+    "spark.driver.memory": "1g",
+    "spark.sql.shuffle.partitions": "2",
+    # Files are cut, so that one file's rows come in several partitions.
+    "spark.sql.files.maxPartitionBytes": "40000",
+}
+CHANGED = ["spark.sql.shuffle.partitions", "spark.sql.files.maxPartitionBytes", "spark.sql.session.timeZone"]
+
+
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
+    """A session: where other tests have theirs already, that one, which is left as it was."""
+    from pyspark.sql import SparkSession
+
     from airflow_provider_mlfeat.engine.spark_session import make_session
 
-    settings = {
-        "spark.driver.memory": "1g",
-        "spark.sql.shuffle.partitions": "2",
-        # Files are cut, so that one file's rows come in several partitions.
-        "spark.sql.files.maxPartitionBytes": "40000",
-    }
-    session = make_session("local[2]", "UTC", settings)
+    shared = SparkSession.getActiveSession()
+    before = {name: shared.conf.get(name) for name in CHANGED} if shared else {}
+    session = make_session("local[2]", "UTC", SETTINGS)
     session.sparkContext.setLogLevel("OFF")
     yield session
-    session.stop()
+    if shared is None:
+        session.stop()
+    for name, value in before.items():
+        session.conf.set(name, value)
 
 
 def stored(folder: Path, table: pa.Table) -> tuple[Source, list[str]]:

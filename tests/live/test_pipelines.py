@@ -288,18 +288,19 @@ def test_any_task_may_be_cleared_and_run_again(
     answer = client.get(f"/api/v2/dags/{JD}/dagRuns", params={"limit": 1, "order_by": "start_date"})
     run_id = answer.raise_for_status().json()["dag_runs"][0]["dag_run_id"]
     tasks = [task for task, value in first[1].items() if isinstance(value, dict)]
+    load = "deployment.load_online"
     body = {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
-    for task in tasks:
+    # A run of another engine has put its own tables in the place of this run's: the first load puts these back.
+    for task in [load, *tasks]:
         cleared = client.post(f"/api/v2/dags/{JD}/clearTaskInstances", json={**body, "task_ids": [task]})
         cleared.raise_for_status()
         outcome, results, states = finish(client, JD, run_id)
         assert outcome == "success", (task, states)
         for name in ("rows", "feature_set", "model", "model_version", "deployment", "release", "mismatches"):
-            if name in first[1][task] and (task, name) != ("deployment.load_online", "rows"):
+            if name in first[1][task] and (task, name) != (load, "rows"):
                 assert results[task][name] == first[1][task][name], (task, name)
-        if task == "deployment.load_online":
-            # All rows are there already, so none is put again.
-            assert (results[task]["rows"], results[task]["already_loaded"]) == (0, True)
+    # All rows are there already, so none is put again.
+    assert (results[load]["rows"], results[load]["already_loaded"]) == (0, True)
 
 
 @pytest.mark.timeout(60 * MINUTES)
